@@ -1,0 +1,26 @@
+/**
+ * A level-triggered wake-up. A ring that comes between "is there work?" and "wait" is remembered, so
+ * it cannot be lost; many rings before a wait are one.
+ */
+export class Doorbell {
+  #rung = false
+  #wake: (() => void) | undefined
+
+  /** Wakes the waiter, or lets the next `wait` return at once. */
+  ring(): void {
+    this.#rung = true
+    this.#wake?.()
+  }
+
+  /** Resolves at the next ring, or when `signal` aborts. One waiter at a time: a bell belongs to one loop. */
+  async wait(signal?: AbortSignal): Promise<void> {
+    if (!this.#rung && !signal?.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        signal?.addEventListener('abort', () => resolve(), { once: true })
+      })
+      this.#wake = undefined
+    }
+    this.#rung = false
+  }
+}

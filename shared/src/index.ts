@@ -1,0 +1,48 @@
+/** What Tidemark's client and gateway agree on. */
+export { assert, unreachable } from './assert.ts'
+export { backoffMs, type BackoffOptions } from './backoff.ts'
+export { Doorbell } from './doorbell.ts'
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  errorRules,
+  isTidemarkError,
+  type Recovery,
+  TidemarkError,
+} from './errors.ts'
+export {
+  type Claim,
+  type Cursor,
+  type DomainEvent,
+  type Draft,
+  type Entry,
+  type Epoch,
+  type EventId,
+  logKey,
+  type LogName,
+  namePattern,
+  parseLogKey,
+  type Placement,
+  type Position,
+  type Refusal,
+  type Source,
+  uuidPattern,
+  type Verdict,
+  writeClaim,
+  writeEntry,
+} from './event.ts'
+export {
+  type BatchVerdict,
+  type ClientFrame,
+  type FrameOf,
+  type GatewayFrame,
+  protocolVersion,
+  type SubmittedBatch,
+  writeFrame,
+} from './frames.ts'
+export { defaultLimits, fixedLimits, type Limits } from './limits.ts'
+export { type AnyModel, fold, type Folds, type Model, model, type StateOf } from './model.ts'
+export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
+export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
+export { type Cancel, sleep, system, type System } from './system.ts'
+export { type EntryOf, type Schemas, type StreamDrafts, topic, type Topic } from './topic.ts'

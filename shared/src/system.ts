@@ -1,0 +1,68 @@
+/**
+ * The ambient world as one argument: clocks, timers, randomness. This is the only file that touches
+ * `Date.now`, `setTimeout` and `Math.random`; everything else is handed a `System`, so a simulation
+ * can run the same code under a virtual clock.
+ */
+import { v7 } from 'uuid'
+
+/** Stops what it was returned for. Calling it twice does nothing. */
+export type Cancel = () => void
+
+/** Clocks, timers and randomness. */
+export interface System {
+  /** Wall clock, milliseconds since 1970 UTC. It may jump; never derive an order or a deadline from it. */
+  now(): number
+  /** Monotonic clock, milliseconds since some start. Deadlines and measurements use this one. */
+  mono(): number
+  /** Calls `run` once, after `ms` milliseconds. */
+  after(ms: number, run: () => void): Cancel
+  /** Resolves in a later macrotask, so that sockets and timers get their turn. */
+  breathe(): Promise<void>
+  /** A number in [0, 1). */
+  random(): number
+  /** A new UUID version 7, lower case. */
+  uuid(): string
+}
+
+declare const setImmediate: ((run: () => void) => unknown) | undefined
+
+/** Browsers clamp nested timeouts to 4 ms, so there a message port is the quicker macrotask. */
+const breathe: () => Promise<void> =
+  typeof setImmediate === 'function'
+    ? () => new Promise((resolve) => void setImmediate(resolve))
+    : () =>
+        new Promise((resolve) => {
+          const { port1, port2 } = new MessageChannel()
+          port1.onmessage = () => {
+            port1.close()
+            resolve()
+          }
+          port2.postMessage(null)
+        })
+
+/** The real world. */
+export const system: System = {
+  now: () => Date.now(),
+  mono: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+  breathe,
+  random: () => Math.random(),
+  uuid: () => v7(),
+}
+
+/** Resolves after `ms` milliseconds, or at once when `signal` aborts. */
+export function sleep(system: System, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const done = () => {
+      cancel()
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const cancel = system.after(ms, done)
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}

@@ -1,0 +1,93 @@
+/**
+ * Topics: families of event types, each with the schema of its data. The browser, the gateway and the
+ * services import the same definition. Any synchronous Standard Schema will do (zod, Valibot, ArkType).
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { assert } from './assert.ts'
+import { type ErrorDetails, TidemarkError } from './errors.ts'
+import { type Draft, type Entry, namePattern } from './event.ts'
+import { fixedLimits } from './limits.ts'
+
+/** The schemas of a topic's event types, by the type's name. */
+export type Schemas = Readonly<Record<string, StandardSchemaV1>>
+
+/** The builders of one stream's events: `topic.stream('sku-1').StockReceived({ quantity: 5 })`. */
+export type StreamDrafts<Name extends string, S extends Schemas> = {
+  readonly [Type in keyof S & string]: (
+    data: StandardSchemaV1.InferInput<S[Type]>,
+  ) => Draft<Name, Type, StandardSchemaV1.InferInput<S[Type]>>
+}
+
+/** A family of event types. */
+export interface Topic<Name extends string = string, S extends Schemas = Schemas> {
+  readonly name: Name
+  readonly schemas: S
+  /** The version of each event type's schema. */
+  readonly versions: { readonly [Type in keyof S & string]: number }
+  /** Builds events of one stream. */
+  stream(stream: string): StreamDrafts<Name, S>
+  /** The data as its schema returns it. Throws `UNKNOWN_TYPE` or `SCHEMA_INVALID`. */
+  check(type: string, version: number, data: unknown): unknown
+}
+
+/** The entries of a topic, told apart by `type`, with the data that each schema returns. */
+export type EntryOf<T extends Topic> = {
+  [Type in keyof T['schemas'] & string]: Entry<
+    Type,
+    StandardSchemaV1.InferOutput<T['schemas'][Type]>
+  >
+}[keyof T['schemas'] & string]
+
+const issuesMax = 10
+
+type SchemaIssues = ErrorDetails['SCHEMA_INVALID']['issues']
+
+const readIssues = (issues: readonly StandardSchemaV1.Issue[]): SchemaIssues =>
+  issues.slice(0, issuesMax).map(({ path = [], message }) => ({
+    path: path.map((step) => String(typeof step === 'object' ? step.key : step)).join('.'),
+    message: message.slice(0, 200),
+  }))
+
+/**
+ * Defines a topic.
+ *
+ * @example
+ * const inventory = topic('inventory', { StockReceived: z.object({ quantity: z.int().positive() }) })
+ */
+export function topic<const Name extends string, const S extends Schemas>(
+  name: Name,
+  schemas: S,
+): Topic<Name, S> {
+  for (const each of [name, ...Object.keys(schemas)]) {
+    assert(
+      namePattern.test(each) && each.length <= fixedLimits.nameLengthMax,
+      `"${each}" is a name of letters, digits, dots, dashes and underscores`,
+    )
+  }
+  const versions = Object.fromEntries(Object.keys(schemas).map((type) => [type, 1]))
+  const schemaOf = (type: string) => (Object.hasOwn(schemas, type) ? schemas[type] : undefined)
+  return {
+    name,
+    schemas,
+    versions: versions as Topic<Name, S>['versions'],
+    stream: (stream) =>
+      Object.fromEntries(
+        Object.keys(schemas).map((type) => [
+          type,
+          (data: unknown) => ({ topic: name, stream, type, version: 1, data }),
+        ]),
+      ) as unknown as StreamDrafts<Name, S>,
+    check(type, version, data) {
+      const schema = schemaOf(type)
+      if (!schema || versions[type] !== version) {
+        throw new TidemarkError('UNKNOWN_TYPE', { topic: name, type, version })
+      }
+      const result = schema['~standard'].validate(data)
+      assert(!(result instanceof Promise), `the schema of ${name}/${type} is synchronous`)
+      if (result.issues) {
+        throw new TidemarkError('SCHEMA_INVALID', { issues: readIssues(result.issues) })
+      }
+      return result.value
+    },
+  }
+}
