@@ -22,7 +22,9 @@ export interface ErrorDetails {
   SUPERSEDED: undefined
   GOING_AWAY: { readonly retryAfterMs: number }
   // The verdict on an event.
-  SCHEMA_INVALID: { readonly issues: readonly { readonly path: string; readonly message: string }[] }
+  SCHEMA_INVALID: {
+    readonly issues: readonly { readonly path: string; readonly message: string }[]
+  }
   UNKNOWN_TYPE: { readonly topic: string; readonly type: string; readonly version: number }
   BAD_EVENT: { readonly reason: string }
   EVENT_TOO_LARGE: { readonly bytes: number; readonly max: number }

@@ -31,7 +31,11 @@ export function parseLogKey(key: string): LogName {
 }
 
 /** What an app hands to `append`: an event before it has an id. Built by `topic.stream(name).Type(data)`. */
-export interface Draft<Topic extends string = string, Type extends string = string, Data = unknown> {
+export interface Draft<
+  Topic extends string = string,
+  Type extends string = string,
+  Data = unknown,
+> {
   readonly topic: Topic
   readonly stream: string
   readonly type: Type
@@ -69,8 +73,10 @@ export interface DomainEvent<Type extends string = string, Data = unknown>
 export type Source = 'client' | 'broker'
 
 /** An event with its place in the log. */
-export interface Entry<Type extends string = string, Data = unknown>
-  extends DomainEvent<Type, Data> {
+export interface Entry<Type extends string = string, Data = unknown> extends DomainEvent<
+  Type,
+  Data
+> {
   readonly position: Position
   /** The event's place in its stream: 1, 2, 3, … */
   readonly revision: number

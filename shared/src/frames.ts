@@ -6,7 +6,16 @@
 import type { ErrorCode } from './errors.ts'
 import { type Epoch, type EventId, namePattern, type Position, uuidPattern } from './event.ts'
 import { fixedLimits } from './limits.ts'
-import { anything, type Check, integer, list, optional, type Passed, record, text } from './shape.ts'
+import {
+  anything,
+  type Check,
+  integer,
+  list,
+  optional,
+  type Passed,
+  record,
+  text,
+} from './shape.ts'
 
 /** The only protocol version there is so far. Each side says which range it speaks. */
 export const protocolVersion = 1
