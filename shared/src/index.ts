@@ -45,4 +45,11 @@ export { type AnyModel, fold, type Folds, type Model, model, type StateOf } from
 export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
 export { type Cancel, sleep, system, type System } from './system.ts'
-export { type EntryOf, type Schemas, type StreamDrafts, topic, type Topic } from './topic.ts'
+export {
+  type AnyTopic,
+  type EntryOf,
+  type Schemas,
+  type StreamDrafts,
+  topic,
+  type Topic,
+} from './topic.ts'

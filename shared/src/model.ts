@@ -3,20 +3,18 @@
  * entries give the same state in the browser, at the gateway and in a test.
  */
 import type { DomainEvent } from './event.ts'
-import type { EntryOf, Topic } from './topic.ts'
+import type { AnyTopic, DataOf } from './topic.ts'
 
-/** An event as a fold sees it: pending ones have no place in the log yet. */
-type Folded<E> = E extends { readonly type: infer Type extends string; readonly data: infer Data }
-  ? DomainEvent<Type, Data>
-  : never
-
-/** One pure function for each event type that matters to the model. */
-export type Folds<T extends Topic, State> = {
-  readonly [E in EntryOf<T> as E['type']]?: (state: State, event: Folded<E>) => State
+/** One pure function for each event type that matters to the model. Pending events have no place in the log yet. */
+export type Folds<T extends AnyTopic, State> = {
+  readonly [Type in keyof T['schemas'] & string]?: (
+    state: State,
+    event: DomainEvent<Type, DataOf<T, Type>>,
+  ) => State
 }
 
 /** A state for each key, folded from a topic's events. */
-export interface Model<T extends Topic = Topic, State = unknown> {
+export interface Model<T extends AnyTopic = AnyTopic, State = unknown> {
   readonly topic: T
   /** Raise it when `on` or `initial` changes: what is stored is then folded anew. */
   readonly version: number
@@ -43,7 +41,7 @@ export type StateOf<M> = M extends Model<infer _T, infer State> ? State : never
  *   on: { StockReceived: (state, event) => ({ onHand: state.onHand + event.data.quantity }) },
  * })
  */
-export function model<T extends Topic, State>(
+export function model<T extends AnyTopic, State>(
   topic: T,
   definition: {
     readonly version: number
@@ -56,7 +54,7 @@ export function model<T extends Topic, State>(
 }
 
 /** The state after an event. Types that the model does not name leave it as it is. */
-export function fold<T extends Topic, State>(
+export function fold<T extends AnyTopic, State>(
   model: Model<T, State>,
   state: State,
   event: DomainEvent,

@@ -30,12 +30,18 @@ export interface Topic<Name extends string = string, S extends Schemas = Schemas
   check(type: string, version: number, data: unknown): unknown
 }
 
+/** A topic of any name and schemas. */
+// oxlint-disable-next-line typescript/no-explicit-any -- builders are contravariant in their data; only any holds them all
+export type AnyTopic = Topic<string, any>
+
+/** The data of one event type, as its schema returns it. */
+export type DataOf<T extends AnyTopic, Type extends string> = StandardSchemaV1.InferOutput<
+  T['schemas'][Type]
+>
+
 /** The entries of a topic, told apart by `type`, with the data that each schema returns. */
-export type EntryOf<T extends Topic> = {
-  [Type in keyof T['schemas'] & string]: Entry<
-    Type,
-    StandardSchemaV1.InferOutput<T['schemas'][Type]>
-  >
+export type EntryOf<T extends AnyTopic> = {
+  [Type in keyof T['schemas'] & string]: Entry<Type, DataOf<T, Type>>
 }[keyof T['schemas'] & string]
 
 const issuesMax = 10
