@@ -47,6 +47,7 @@ export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.
 export { type Cancel, sleep, system, type System } from './system.ts'
 export {
   type AnyTopic,
+  type DataOf,
   type EntryOf,
   type Schemas,
   type StreamDrafts,
