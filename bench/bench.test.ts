@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest'
+import { measure, median } from './bench.ts'
+
+test('a median is the middle sample, whatever the order', () => {
+  expect(median([9, 1, 5])).toBe(5)
+  expect(median([4, 1, 3, 2])).toBe(2.5)
+})
+
+test('both sides run in turn, the warm-up is thrown away, and the ratio is value / limit', async () => {
+  const order: string[] = []
+  const limits = [1000, 20, 40, 30]
+  const values = [1000, 10, 30, 20]
+  let closed = false
+  const row = await measure(
+    {
+      name: 'x',
+      unit: 'events/s',
+      goal: { atLeast: 0.6 },
+      about: 'nothing',
+      open: async () => ({
+        limit: async () => {
+          order.push('limit')
+          return limits.shift() ?? 0
+        },
+        ours: async () => {
+          order.push('ours')
+          return values.shift() ?? 0
+        },
+        close: async () => {
+          closed = true
+        },
+      }),
+    },
+    3,
+  )
+  expect(order).toEqual(['limit', 'ours', 'limit', 'ours', 'limit', 'ours', 'limit', 'ours'])
+  expect(row).toMatchObject({ value: 20, limit: 30, ratio: 0.6667, reached: true })
+  expect(closed).toBe(true)
+})
+
+test('sides are closed also where a run fails', async () => {
+  let closed = false
+  const fails = async (): Promise<number> => {
+    throw new Error('no')
+  }
+  const close = async (): Promise<void> => {
+    closed = true
+  }
+  const bench = {
+    name: 'x',
+    unit: 'ms',
+    about: '',
+    open: async () => ({ limit: fails, ours: fails, close }),
+  }
+  await expect(measure(bench, 1)).rejects.toThrow('no')
+  expect(closed).toBe(true)
+})

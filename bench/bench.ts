@@ -1,0 +1,96 @@
+/**
+ * What a row of the table is, and how it is measured: both sides in turn (limit, ours, limit, ours …),
+ * so that a machine that slows down slows both, and the medians of each.
+ */
+
+/** What a ratio has to reach, or not to exceed. A ratio is always `value / limit`. */
+export type Goal = { readonly atLeast: number } | { readonly atMost: number }
+
+/** One run of a side: does the work, checks that it was done, and says the number in the bench's unit. */
+export type Run = () => Promise<number>
+
+/** The two sides of a row, ready to be measured. */
+export interface Sides {
+  readonly limit: Run
+  readonly ours: Run
+  close(): Promise<void>
+}
+
+/** One row: something that Tidemark does, beside the least that the platform needs for it. */
+export interface Bench {
+  readonly name: string
+  readonly unit: string
+  readonly goal?: Goal
+  /** What is measured against what, in a line. */
+  readonly about: string
+  /** Pairs of runs that are thrown away first, so that compilers have seen the code. Default 1. */
+  readonly warmups?: number
+  /** Set where a number cannot vary: it is taken once. */
+  readonly exact?: boolean
+  open(): Promise<Sides>
+}
+
+/** One measured row, as it is written to JSON. `value` and `limit` are medians, `ratio` is value / limit. */
+export interface Row {
+  readonly name: string
+  readonly value: number
+  readonly limit: number
+  readonly unit: string
+  readonly ratio: number
+  readonly goal?: Goal
+  readonly reached?: boolean
+  /** Each run's value, in order. */
+  readonly values: readonly number[]
+  /** Each run's limit, in order: the one at index i ran just before the value at i. */
+  readonly limits: readonly number[]
+}
+
+/** The middle one of an odd number of samples, the mean of the two middle ones otherwise. */
+export function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b)
+  const half = sorted.length >> 1
+  const upper = sorted[half] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? upper) + upper) / 2
+}
+
+/** Measures a bench `runs` times a side. */
+export async function measure(bench: Bench, runs: number): Promise<Row> {
+  const sides = await bench.open()
+  try {
+    for (let n = 0; n < (bench.exact ? 0 : (bench.warmups ?? 1)); n += 1) {
+      await sides.limit()
+      await sides.ours()
+    }
+    const values: number[] = []
+    const limits: number[] = []
+    for (let n = 0; n < (bench.exact ? 1 : runs); n += 1) {
+      limits.push(await sides.limit())
+      values.push(await sides.ours())
+    }
+    return toRow(bench, values, limits)
+  } finally {
+    await sides.close()
+  }
+}
+
+function toRow(bench: Bench, values: readonly number[], limits: readonly number[]): Row {
+  const { name, unit, goal } = bench
+  const value = median(values)
+  const limit = median(limits)
+  const ratio = value / limit
+  return {
+    name,
+    value: round(value),
+    limit: round(limit),
+    unit,
+    ratio: round(ratio),
+    ...(goal && { goal, reached: isReached(goal, ratio) }),
+    values: values.map(round),
+    limits: limits.map(round),
+  }
+}
+
+const isReached = (goal: Goal, ratio: number): boolean =>
+  'atLeast' in goal ? ratio >= goal.atLeast : ratio <= goal.atMost
+
+const round = (number: number): number => Number(number.toPrecision(4))
