@@ -10,13 +10,24 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Bench, type Goal, measure, type Row } from './bench.ts'
 import { profiling } from './process.ts'
+import { appendConcurrent, apply } from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
 import { idleMemory } from './rows/memory.ts'
+import { clientSize } from './rows/size.ts'
 
 /** Every row there is, in the table's order. A new one is a file in rows/ and a line here. */
-const benches: readonly Bench[] = [ingestBatch, ingestMany, latencyIdle, catchUp, idleMemory]
+const benches: readonly Bench[] = [
+  ingestBatch,
+  ingestMany,
+  latencyIdle,
+  catchUp,
+  idleMemory,
+  appendConcurrent,
+  apply,
+  clientSize,
+]
 
 const { values: options } = parseArgs({
   options: {

@@ -18,7 +18,6 @@ export const catchUp: Bench = {
 }
 
 async function openCatchUp(target: Target): Promise<Load> {
-  const { port, dialect } = target
   const filling = await openIngest(target, { writers: 1, batch: 100, window: 8 }, entries / 100)
   await filling.run()
   filling.close()

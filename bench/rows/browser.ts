@@ -1,0 +1,36 @@
+/** Append and apply in a real Chromium, both sides in the same page. */
+import type { Bench } from '../bench.ts'
+import type { InPage } from '../browser/main.ts'
+import { openPage } from '../browser/page.ts'
+
+type Measurement = keyof InPage
+
+const openBoth =
+  (limit: Measurement, ours: Measurement, count: number): Bench['open'] =>
+  async () => {
+    const page = await openPage()
+    return {
+      limit: () => page.run(limit, count),
+      ours: () => page.run(ours, count),
+      close: page.close,
+    }
+  }
+
+/** 10,000 appends at once, against as many raw adds in one transaction. */
+export const appendConcurrent: Bench = {
+  name: 'append-concurrent',
+  unit: 'events/s',
+  goal: { atLeast: 0.8 },
+  about: '10,000 concurrent appends, each durable, against raw IndexedDB adds in one transaction',
+  open: openBoth('rawAppend', 'rawAppend', 10_000),
+}
+
+/** 100,000 entries from a link into the store, against a record for each. */
+export const apply: Bench = {
+  name: 'apply',
+  unit: 'entries/s',
+  goal: { atLeast: 3 },
+  about: '100,000 delivered entries into IndexedDB, against Dexie bulkAdd per record',
+  warmups: 0,
+  open: openBoth('dexieApply', 'dexieApply', 100_000),
+}
