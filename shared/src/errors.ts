@@ -58,6 +58,12 @@ export interface ErrorDetails {
   MESSAGE_TOO_LARGE: { readonly bytes: number; readonly max: number }
   MESSAGE_MALFORMED: { readonly reason: string }
   LOCK_LOST: undefined
+  // The consumer.
+  HANDLER_FAILED: { readonly reason: string }
+  HANDLER_REFUSED: { readonly code: string; readonly reason: string }
+  HANDLER_TIMEOUT: { readonly ms: number }
+  HANDLER_CRASHED: { readonly attempts: number }
+  PROCESSED_UNAVAILABLE: { readonly reason: string }
 }
 
 /** A code from the table of errors; docs/errors.md explains each. */
@@ -113,6 +119,11 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   MESSAGE_TOO_LARGE: { recovery: 'never' },
   MESSAGE_MALFORMED: { recovery: 'never' },
   LOCK_LOST: { recovery: 'later' },
+  HANDLER_FAILED: { recovery: 'later' },
+  HANDLER_REFUSED: { recovery: 'never' },
+  HANDLER_TIMEOUT: { recovery: 'later' },
+  HANDLER_CRASHED: { recovery: 'never' },
+  PROCESSED_UNAVAILABLE: { recovery: 'later' },
 }
 
 type Arguments<Code extends ErrorCode> = ErrorDetails[Code] extends undefined

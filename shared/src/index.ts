@@ -44,6 +44,7 @@ export { defaultLimits, fixedLimits, type Limits } from './limits.ts'
 export { type AnyModel, fold, type Folds, type Model, model, type StateOf } from './model.ts'
 export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
+export { type DeadLettered, findReservedFault, isReservedType } from './reserved.ts'
 export { type Cancel, sleep, system, type System } from './system.ts'
 export {
   type AnyTopic,
