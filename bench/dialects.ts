@@ -6,10 +6,8 @@ import {
   system,
   writeFrame,
 } from '@tidemark/shared'
+import { log } from './inventory.ts'
 import type { Dialect, Heard } from './wire.ts'
-
-/** The log that every measurement of the gateway uses. */
-export const log = { topic: 'inventory', scope: 'bench' }
 
 const newline = 10
 const bracket = '['.codePointAt(0)

@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { v7 } from 'uuid'
 import { WebSocket } from 'ws'
+import { makeData, makeStream } from './inventory.ts'
 
 /** What a message from the server means to the generator. */
 export type Heard =
@@ -39,17 +40,11 @@ export function writeEvent(): { readonly id: string; readonly line: string } {
   serial += 1
   const line = JSON.stringify({
     id,
-    stream: `sku-${serial % 1_000}`,
+    stream: makeStream(serial),
     type: 'StockPicked',
     version: 1,
     occurredAt: 1_790_000_000_000 + serial,
-    data: {
-      quantity: 1 + (serial % 9),
-      reason: 'sale',
-      order: `order-${serial}`,
-      location: 'aisle 14, rack 3, shelf 2',
-      note: 'picked by hand, counted twice, packed with the others of its order',
-    },
+    data: makeData(serial),
   })
   return { id, line }
 }

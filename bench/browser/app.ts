@@ -1,2 +1,3 @@
 /** What every app takes from the client: the smallest bundle that is of any use. */
-export { createClient, model, topic } from '@tidemark/client'
+export { createClient } from '@tidemark/client'
+export { model, topic } from '@tidemark/shared'

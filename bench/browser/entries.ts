@@ -8,52 +8,20 @@ import {
   writeFrame,
 } from '@tidemark/shared'
 import { v7 } from 'uuid'
+import { log, makeData, makeStream } from '../inventory.ts'
 
-/** The log that the frames deliver. */
-export const log = { topic: 'inventory', scope: 'bench' }
-/** Its epoch. */
+/** The epoch of the log that the frames deliver. */
 export const epoch = v7() as Epoch
 
-/** Entries in a frame: about 250 KiB, which is what a gateway sends. */
-export const frameEntries = 500
-
-/** The claim of event number `n`, of about 300 bytes. */
-export const makeClaim = (n: number): Claim => ({
-  id: v7() as Claim['id'],
-  stream: `sku-${n % 1_000}`,
-  type: 'StockPicked',
-  version: 1,
-  occurredAt: 1_790_000_000_000 + n,
-  data: makeData(n),
-})
-
-/** Its data. */
-export const makeData = (n: number) => ({
-  quantity: 1 + (n % 9),
-  reason: 'sale',
-  order: `order-${n}`,
-  location: 'aisle 14, rack 3, shelf 2',
-  note: 'picked by hand, counted twice, packed with the others of its order',
-})
+/** Entries in a frame: about 200 KiB. */
+const frameEntries = 500
 
 /** The deliver frames of a log with `count` entries, as texts. */
 export function writeFrames(count: number): readonly string[] {
   const frames: string[] = []
   for (let after = 0; after < count; after += frameEntries) {
     const upTo = Math.min(after + frameEntries, count)
-    const entries = Array.from({ length: upTo - after }, (_, index) => {
-      const position = after + index + 1
-      const revision = Math.ceil(position / 1_000)
-      const receivedAt = 1_790_000_000_500 + position
-      const placement = {
-        position,
-        revision,
-        receivedAt,
-        source: 'client',
-        author: 'u-42',
-      } as const
-      return writeEntry(placement, writeClaim(makeClaim(position)))
-    })
+    const entries = Array.from({ length: upTo - after }, (_, index) => writeLine(after + index + 1))
     frames.push(
       writeFrame({
         type: 'deliver',
@@ -67,3 +35,22 @@ export function writeFrames(count: number): readonly string[] {
   }
   return frames
 }
+
+const writeLine = (position: number): string =>
+  writeEntry(
+    {
+      position,
+      revision: Math.ceil(position / 1_000),
+      receivedAt: 1_790_000_000_500 + position,
+      source: 'client',
+      author: 'u-42',
+    },
+    writeClaim({
+      id: v7() as Claim['id'],
+      stream: makeStream(position),
+      type: 'StockPicked',
+      version: 1,
+      data: makeData(position),
+      occurredAt: 1_790_000_000_000 + position,
+    }),
+  )

@@ -1,9 +1,10 @@
 /** What runs in the page: the measurements of both sides, called by name from rows/browser.ts. */
 import { dexieApply } from '../limits/dexie-apply.ts'
 import { rawAppend } from '../limits/raw-append.ts'
+import { tidemarkAppend, tidemarkApply } from './tidemark.ts'
 
 /** Measurements by name. Each makes its own database, deletes it, and says how many a second it did. */
-export const inPage = { rawAppend, dexieApply }
+export const inPage = { rawAppend, tidemarkAppend, dexieApply, tidemarkApply }
 
 /** The measurements that a page has. */
 export type InPage = typeof inPage

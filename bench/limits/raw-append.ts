@@ -3,7 +3,7 @@
  * a record each, with a plain number for a key and no index, and the clock stops at its `complete`.
  */
 import { v7 } from 'uuid'
-import { makeData } from '../browser/entries.ts'
+import { log, makeData, makeStream } from '../inventory.ts'
 
 /** Adds `count` events and says how many a second. */
 export async function rawAppend(count: number): Promise<number> {
@@ -15,10 +15,9 @@ export async function rawAppend(count: number): Promise<number> {
   for (let seq = 1; seq <= count; seq += 1) {
     outbox.add({
       seq,
-      topic: 'inventory',
-      scope: 'bench',
+      ...log,
       id: v7(),
-      stream: `sku-${seq % 1_000}`,
+      stream: makeStream(seq),
       type: 'StockPicked',
       version: 1,
       occurredAt: Date.now(),

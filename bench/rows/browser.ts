@@ -22,7 +22,7 @@ export const appendConcurrent: Bench = {
   unit: 'events/s',
   goal: { atLeast: 0.8 },
   about: '10,000 concurrent appends, each durable, against raw IndexedDB adds in one transaction',
-  open: openBoth('rawAppend', 'rawAppend', 10_000),
+  open: openBoth('rawAppend', 'tidemarkAppend', 10_000),
 }
 
 /** 100,000 entries from a link into the store, against a record for each. */
@@ -32,5 +32,5 @@ export const apply: Bench = {
   goal: { atLeast: 3 },
   about: '100,000 delivered entries into IndexedDB, against Dexie bulkAdd per record',
   warmups: 0,
-  open: openBoth('dexieApply', 'dexieApply', 100_000),
+  open: openBoth('dexieApply', 'tidemarkApply', 100_000),
 }

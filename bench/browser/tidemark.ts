@@ -1,0 +1,134 @@
+/** Tidemark's side of the browser rows: the client as an app has it, but for the socket. */
+import { createClient } from '@tidemark/client'
+import {
+  type Connect,
+  defaultLimits,
+  type FrameOf,
+  parseClientFrame,
+  type Position,
+  type SocketHandlers,
+  system,
+  writeFrame,
+} from '@tidemark/shared'
+import { v7 } from 'uuid'
+import { inventory, log, makeData, makeStream } from '../inventory.ts'
+import { epoch, writeFrames } from './entries.ts'
+
+/** Appends `count` events at once, as a device without a network does, and says how many a second. */
+export async function tidemarkAppend(count: number): Promise<number> {
+  const silent: Connect = () => ({ send: () => undefined, close: () => undefined })
+  const client = openClient(silent)
+  // The first append opens the database, which is not what is measured.
+  await client.append(inventory.stream('sku-0').StockPicked(makeData(0)))
+  const start = performance.now()
+  await Promise.all(
+    Array.from({ length: count }, (_, n) =>
+      client.append(inventory.stream(makeStream(n)).StockPicked(makeData(n))),
+    ),
+  )
+  const ms = performance.now() - start
+  await client.close()
+  await deleteDatabases()
+  return (count / ms) * 1_000
+}
+
+/** Receives a log of `count` entries, and says how many a second are stored. */
+export async function tidemarkApply(count: number): Promise<number> {
+  const frames = writeFrames(count)
+  let start = 0
+  let client: ReturnType<typeof openClient> | undefined
+  await new Promise<void>((resolve) => {
+    const gateway = scriptedGateway(
+      frames,
+      () => {
+        start = performance.now()
+      },
+      (upTo) => upTo === count && resolve(),
+    )
+    client = openClient(gateway)
+  })
+  const ms = performance.now() - start
+  await client?.close()
+  await deleteDatabases()
+  return (count / ms) * 1_000
+}
+
+const openClient = (connect: Connect) =>
+  createClient({
+    url: 'ws://gateway.invalid',
+    user: v7(),
+    scope: log.scope,
+    topics: [inventory],
+    connect,
+    onError: (error) => console.error(error),
+  })
+
+async function deleteDatabases(): Promise<void> {
+  for (const { name } of await indexedDB.databases()) {
+    if (name !== undefined) indexedDB.deleteDatabase(name)
+  }
+}
+
+/**
+ * A gateway that has these frames to deliver and nothing else. It keeps to what the client has applied,
+ * as a real one does, and each frame comes in a task of its own, as from a real socket.
+ */
+function scriptedGateway(
+  frames: readonly string[],
+  onStart: () => void,
+  onApplied: (upTo: number) => void,
+): Connect {
+  return (_url, handlers) => {
+    let next = 0
+    let unapplied = 0
+    let sending = false
+    const sizes = new Map<number, number>()
+    const send = async (): Promise<void> => {
+      if (sending) return
+      sending = true
+      while (next < frames.length && unapplied < defaultLimits.unappliedBytesMax) {
+        await system.breathe()
+        const frame = frames[next] ?? ''
+        next += 1
+        unapplied += frame.length
+        sizes.set(readUpTo(frame), frame.length)
+        handlers.onMessage(frame)
+      }
+      sending = false
+    }
+    const onApply = ({ upTo }: FrameOf<'applied'>): void => {
+      for (const [position, size] of sizes) {
+        if (position > upTo) break
+        unapplied -= size
+        sizes.delete(position)
+      }
+      onApplied(upTo)
+      void send()
+    }
+    void system.breathe().then(() => handlers.onOpen())
+    return {
+      send(message) {
+        const frame = parseClientFrame(message as string)
+        if (frame.type === 'hello') {
+          greet(handlers, readUpTo(frames.at(-1) ?? ''))
+          onStart()
+          void send()
+        }
+        if (frame.type === 'applied') onApply(frame)
+      },
+      close: () => handlers.onClose(1000, ''),
+    }
+  }
+}
+
+const readUpTo = (frame: string): number =>
+  (JSON.parse(frame.slice(0, frame.indexOf('\n'))) as FrameOf<'deliver'>).upTo
+
+function greet(handlers: SocketHandlers, head: number): void {
+  const author = 'u-42'
+  const session = v7()
+  handlers.onMessage(
+    writeFrame({ type: 'welcome', protocol: 1, session, author, limits: defaultLimits }),
+  )
+  handlers.onMessage(writeFrame({ type: 'subscribed', ...log, epoch, head: head as Position }))
+}
