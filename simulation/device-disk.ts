@@ -1,0 +1,218 @@
+/**
+ * A device's disk: the memory store as an image that outlives the tabs that use it. A crash of the
+ * browser keeps what was committed; a loss of power takes back the newest relaxed transactions, in
+ * order. Every commit is told to the history, as seen from outside of the client.
+ */
+import type {
+  Batch,
+  Durability,
+  Identity,
+  Page,
+  Seen,
+  Settlement,
+  Store,
+} from '@tidemark/client/store/store'
+import {
+  type Cursor,
+  type EventId,
+  type LogName,
+  logKey,
+  type Position,
+  TidemarkError,
+} from '@tidemark/shared'
+import { DiskArm, type DiskFaults, type Operation } from './disk.ts'
+import type { DeviceLog, History } from './history.ts'
+import { idOf } from './lines.ts'
+import type { Random } from './random.ts'
+import type { Life, World } from './world.ts'
+
+/** A transaction as it was asked for, so that an image can be made again without the newest ones. */
+type Transaction = (store: Store) => Promise<unknown>
+
+interface Kept {
+  readonly run: Transaction
+  readonly appended: readonly string[]
+}
+
+/** What a device's disk is made of. */
+export interface DeviceDiskOptions {
+  readonly world: World
+  readonly random: Random
+  readonly history: History
+  readonly device: string
+  readonly author: string
+  readonly faults: DiskFaults
+  readonly createImage: () => Store
+  /** Which logs the device reads: what it holds of others is not looked at. */
+  readonly reads: readonly LogName[]
+}
+
+const everything = Number.MAX_SAFE_INTEGER
+
+/** A disk that several tabs of one device share. */
+export class DeviceDisk {
+  readonly arm: DiskArm
+  readonly #options: DeviceDiskOptions
+  #image: Store
+  #identity: Identity | undefined
+  #kept: Kept[] = []
+  /** How many of them no loss of power takes back any more. */
+  #flushed = 0
+
+  constructor(options: DeviceDiskOptions) {
+    this.#options = options
+    this.arm = new DiskArm(options.world, options.random, options.faults)
+    this.#image = options.createImage()
+  }
+
+  /** The store as a tab sees it. */
+  storeFor(life: Life): Store {
+    const read = <T>(run: (image: Store) => Promise<T>): Promise<T> =>
+      this.arm.do(life, { kind: 'read', run: () => run(this.#image), refuse: lost })
+    const write = <T>(run: (image: Store) => Promise<T>, then?: (value: T) => void): Promise<T> =>
+      this.arm.do(life, this.#transaction(run, [], 'relaxed', then))
+    return {
+      open: () => this.#open(life),
+      append: (batches, durability) => this.#append(life, batches, durability ?? 'relaxed'),
+      load: (seen: Seen, bytesMax: number) => read((image) => image.load(seen, bytesMax)),
+      read: (log: LogName, position: Position, bytesMax: number) =>
+        read((image) => image.read(log, position, bytesMax)),
+      accepted: (id: EventId) => read((image) => image.accepted(id)),
+      apply: (pages: readonly Page[], settled: readonly number[]) =>
+        write(
+          (image) => image.apply(pages, settled),
+          (isApplied) => isApplied && this.#tellApplied(pages),
+        ),
+      settle: (settlement: Settlement) => write((image) => image.settle(settlement)),
+      rewind: (log: LogName, cursor: Cursor) => write((image) => image.rewind(log, cursor)),
+      discard: (ids: readonly EventId[]) => write((image) => image.discard(ids)),
+      close: async () => {},
+    }
+  }
+
+  /** The power is gone: the newest relaxed transactions may be undone. */
+  async cutPower(): Promise<void> {
+    this.arm.cutPower()
+    const atRisk = this.#kept.length - this.#flushed
+    const keep = this.#flushed + this.#options.random.below(atRisk + 1)
+    const gone = this.#kept.slice(keep).flatMap(({ appended }) => appended)
+    this.#kept = this.#kept.slice(0, keep)
+    this.#flushed = keep
+    this.#image = this.#options.createImage()
+    if (this.#identity) await this.#image.open()
+    for (const { run } of this.#kept) await run(this.#image)
+    const { history, device } = this.#options
+    history.state({ type: 'forgotten', device, ids: gone })
+    await this.look()
+  }
+
+  /** The system has written everything back. */
+  flush(): void {
+    this.#flushed = this.#kept.length
+  }
+
+  /** Tells the history all that the device holds. */
+  async look(): Promise<void> {
+    if (!this.#identity) return
+    const { history, device, reads } = this.#options
+    const { rows, refused, logs } = await this.#image.load({ seq: 0, logs: [] }, everything)
+    const held: DeviceLog[] = reads.map((log) => {
+      const found = logs.find((each) => logKey(each) === logKey(log))
+      return {
+        log,
+        position: found?.cursor?.position ?? 0,
+        ids: (found?.lines ?? []).map(idOf),
+      }
+    })
+    history.state({
+      type: 'device',
+      device,
+      pending: rows.flatMap(({ lines }) => lines.map(idOf)),
+      refused: refused.map(({ id }) => id),
+      logs: held,
+    })
+  }
+
+  async #open(life: Life): Promise<Identity> {
+    return this.arm.do(life, {
+      kind: 'read',
+      refuse: () => new TidemarkError('STORAGE_BLOCKED'),
+      run: async () => {
+        const identity = await this.#image.open()
+        this.#identity ??= identity
+        return this.#identity
+      },
+    })
+  }
+
+  #append(
+    life: Life,
+    batches: readonly Batch[],
+    durability: Durability,
+  ): Promise<readonly number[]> {
+    const ids = batches.flatMap(({ lines }) => lines.map(idOf))
+    const transaction = this.#transaction(
+      (image) => image.append(batches, durability),
+      ids,
+      durability,
+      () => {
+        const { history, device, author } = this.#options
+        for (const { topic, scope, lines } of batches) {
+          history.state({ type: 'appended', device, author, log: { topic, scope }, lines })
+        }
+      },
+    )
+    return this.arm.do(life, transaction)
+  }
+
+  #transaction<T>(
+    run: (image: Store) => Promise<T>,
+    appended: readonly string[],
+    durability: Durability,
+    then: (value: T) => void = () => {},
+  ): Operation<T> {
+    return {
+      kind: 'write',
+      refuse: (reason) => (reason === 'full' ? new TidemarkError('STORAGE_FULL') : lost(reason)),
+      run: async () => {
+        const value = await run(this.#image)
+        this.#kept.push({ run, appended })
+        if (durability === 'strict') this.flush()
+        then(value)
+        await this.#glance()
+        return value
+      },
+    }
+  }
+
+  /** What is pending and what is refused is looked at after every transaction: that is where events vanish. */
+  async #glance(): Promise<void> {
+    if (this.#options.random.chance(0.1)) return this.look()
+    const { history, device, reads } = this.#options
+    const seen = reads.map((log) => ({ ...log, position: everything as Position, rewinds: 0 }))
+    const { rows, refused } = await this.#image.load({ seq: 0, logs: seen }, 1)
+    history.state({
+      type: 'device',
+      device,
+      pending: rows.flatMap(({ lines }) => lines.map(idOf)),
+      refused: refused.map(({ id }) => id),
+      logs: [],
+    })
+  }
+
+  #tellApplied(pages: readonly Page[]): void {
+    const { history, device } = this.#options
+    for (const { topic, scope, after, lines, cursor } of pages) {
+      history.state({
+        type: 'applied',
+        device,
+        log: { topic, scope },
+        after,
+        upTo: cursor.position,
+        ids: lines.map(idOf),
+      })
+    }
+  }
+}
+
+const lost = (reason: string) => new TidemarkError('STORAGE_LOST', { reason })

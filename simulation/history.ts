@@ -1,0 +1,128 @@
+/**
+ * What is written down while a world runs. Facts are what the checks judge; lines are what a reader of
+ * a failure sees; the digest over all lines says whether two runs of one seed were the same.
+ */
+import type { LogName } from '@tidemark/shared'
+
+/** What the gateway answered on an event, as it went over the wire. */
+export type Answer =
+  | { readonly type: 'accepted'; readonly position: number; readonly revision: number }
+  | { readonly type: 'refused'; readonly code: string }
+
+/** Something that is certain: it was seen at a port, at the moment it took effect. */
+export type Fact =
+  /** The transaction that holds these rows of the outbox has committed. */
+  | {
+      readonly type: 'appended'
+      readonly device: string
+      readonly author: string
+      readonly log: LogName
+      readonly lines: readonly string[]
+    }
+  /** `append` resolved: the app was told that this is saved. */
+  | { readonly type: 'promised'; readonly device: string; readonly ids: readonly string[] }
+  /** Power failed before the device's disk had kept its promise: these rows may be gone. */
+  | { readonly type: 'forgotten'; readonly device: string; readonly ids: readonly string[] }
+  /** A service has stored its own event and is going to publish it, as often as it takes. */
+  | { readonly type: 'replied'; readonly service: string; readonly line: string }
+  /** These entries are on the gateway's disk, and survive whatever comes. */
+  | { readonly type: 'committed'; readonly log: LogName; readonly lines: readonly string[] }
+  /** All of a log as it is read anew, from the first entry on. */
+  | { readonly type: 'reread'; readonly log: LogName; readonly lines: readonly string[] }
+  /** A verdict left the gateway. */
+  | {
+      readonly type: 'answered'
+      readonly log: LogName
+      readonly id: string
+      readonly answer: Answer
+    }
+  /** Entries left the gateway for a subscriber. */
+  | {
+      readonly type: 'delivered'
+      readonly log: LogName
+      readonly after: number
+      readonly upTo: number
+      readonly lines: readonly string[]
+    }
+  /** A device's transaction that moves its cursor has committed. */
+  | {
+      readonly type: 'applied'
+      readonly device: string
+      readonly log: LogName
+      readonly after: number
+      readonly upTo: number
+      readonly ids: readonly string[]
+    }
+  /** Everything a device holds, read in one go. */
+  | {
+      readonly type: 'device'
+      readonly device: string
+      readonly pending: readonly string[]
+      readonly refused: readonly string[]
+      readonly logs: readonly DeviceLog[]
+    }
+  /** The broker has stored a message that the relay sent. */
+  | { readonly type: 'published'; readonly log: LogName; readonly id: string }
+  /** The relay's cursor has moved. */
+  | {
+      readonly type: 'relayed'
+      readonly log: LogName
+      readonly upTo: number
+      readonly parked: readonly string[]
+    }
+  /** The ingest told the broker that a message needs no more care. */
+  | { readonly type: 'settled'; readonly id: string }
+
+/** A log as a device holds it. */
+export interface DeviceLog {
+  readonly log: LogName
+  readonly position: number
+  readonly ids: readonly string[]
+}
+
+const linesMax = 20_000
+
+/** The record of one run. */
+export class History {
+  readonly #lines: string[] = []
+  readonly #judges: ((fact: Fact) => void)[] = []
+  #digest = 0x811c9dc5
+  /** Says when and where something happened; set by the world that is recorded. */
+  stamp: () => string = () => ''
+
+  /** Writes a line. */
+  note(line: string): void {
+    const stamped = `${this.stamp()} ${line}`
+    this.#mix(stamped)
+    this.#lines.push(stamped)
+    if (this.#lines.length > linesMax) this.#lines.splice(0, linesMax / 2)
+  }
+
+  /** Takes a fact to everybody who judges. They throw when it breaks a promise. */
+  state(fact: Fact): void {
+    for (const judge of this.#judges) judge(fact)
+  }
+
+  /** Hears every fact from now on. */
+  judge(judge: (fact: Fact) => void): void {
+    this.#judges.push(judge)
+  }
+
+  /** The newest lines. */
+  last(count: number): readonly string[] {
+    return this.#lines.slice(-count)
+  }
+
+  /** A number that two runs share only when they were the same. */
+  get digest(): string {
+    return (this.#digest >>> 0).toString(16).padStart(8, '0')
+  }
+
+  #mix(text: string): void {
+    let digest = this.#digest
+    for (let index = 0; index < text.length; index++) {
+      digest = Math.imul(digest ^ text.charCodeAt(index), 0x01000193)
+    }
+    this.#digest = digest
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The gateway's disk: a log adapter as an image that outlives the gateways that use it. Each
+ * transaction takes effect at one moment and is durable from that moment on; it is answered later, or
+ * never, when the gateway has died in between.
+ */
+import type { Attempt, Lease, Log, RelayProgress } from '@tidemark/server/log/log'
+import {
+  type Cursor,
+  type LogName,
+  logKey,
+  parseLogKey,
+  type Position,
+  type System,
+  TidemarkError,
+} from '@tidemark/shared'
+import { DiskArm, type DiskFaults, type Operation } from './disk.ts'
+import type { History } from './history.ts'
+import type { Random } from './random.ts'
+import { type Life, Machine, type World } from './world.ts'
+
+/** What the gateway's disk is made of. */
+export interface LogDiskOptions {
+  readonly world: World
+  readonly random: Random
+  readonly history: History
+  readonly faults: DiskFaults
+  readonly createImage: (system: System) => Log
+  /** Of hints that somebody has appended: they never come. */
+  readonly deafShare: number
+  /** Answers this long before the disk has written, in ms: a disk that lies. 0: it does not. */
+  readonly liesMs?: number
+}
+
+interface Written {
+  readonly at: number
+  readonly run: (image: Log) => Promise<unknown>
+  isSafe: boolean
+}
+
+const everything = Number.MAX_SAFE_INTEGER
+const busy = (reason: string) => new TidemarkError('LOG_UNAVAILABLE', { reason })
+
+/** A disk that several gateways of one installation share, one after the other or side by side. */
+export class LogDisk {
+  readonly arm: DiskArm
+  readonly #options: LogDiskOptions
+  readonly #machine = new Machine('log')
+  readonly #told = new Map<string, Position>()
+  #written: Written[] = []
+  #image: Log
+
+  constructor(options: LogDiskOptions) {
+    this.#options = options
+    this.arm = new DiskArm(options.world, options.random, options.faults)
+    this.#image = options.createImage(this.#machine.begin(options.world).system)
+  }
+
+  /** The log as a gateway sees it. */
+  logFor(life: Life): Log {
+    const read = <T>(run: (image: Log) => Promise<T>): Promise<T> =>
+      this.arm.do(life, { kind: 'read', run: () => run(this.#image), refuse: busy })
+    const write = <T>(run: (image: Log) => Promise<T>, then?: () => Promise<void>): Promise<T> =>
+      this.arm.do(life, this.#transaction(run, then))
+    return {
+      append: (chains) =>
+        write(
+          (image) => image.append(chains),
+          () => this.#tellCommitted(chains),
+        ),
+      head: (log) => read((image) => image.head(log)),
+      read: (log, position, bytesMax) => read((image) => image.read(log, position, bytesMax)),
+      locate: (log, cursor: Cursor) => read((image) => image.locate(log, cursor)),
+      logs: () => read((image) => image.logs()),
+      lease: (name, holder, ms) => write((image) => image.lease(name, holder, ms)),
+      release: (lease: Lease) => write((image) => image.release(lease)),
+      relayed: (log) => read((image) => image.relayed(log)),
+      saveRelayed: (lease, log, progress) =>
+        write(
+          (image) => image.saveRelayed(lease, log, progress),
+          () => this.#tellRelayed(log, progress),
+        ),
+      onAppend: (heard) => this.#listen(life, heard),
+      close: async () => {},
+    }
+  }
+
+  /** Reads all of it anew, and tells the history: after a crash, and in the end. */
+  async reread(): Promise<void> {
+    for (const log of await this.#image.logs()) {
+      const { lines } = await this.#linesAfter(log, 0 as Position)
+      this.#options.history.state({ type: 'reread', log, lines })
+      this.#told.set(logKey(log), lines.length as Position)
+    }
+  }
+
+  /** What a crash takes with it: nothing, unless the disk lies. */
+  async crash(): Promise<void> {
+    if (this.#written.every(({ isSafe }) => isSafe)) return
+    this.#written = this.#written.slice(
+      0,
+      this.#written.findIndex(({ isSafe }) => !isSafe),
+    )
+    const world = this.#options.world
+    const now = world.now
+    this.#image = this.#options.createImage(new Machine('log').begin(world).system)
+    for (const { at, run } of this.#written) {
+      world.now = at
+      await run(this.#image)
+    }
+    world.now = now
+  }
+
+  #listen(life: Life, heard: (logs: readonly LogName[]) => void): () => void {
+    const { world, random, deafShare } = this.#options
+    return this.#image.onAppend((logs) => {
+      if (life.isOver || random.chance(deafShare)) return
+      world.after(random.exponential(1), () => heard(logs), life)
+    })
+  }
+
+  #transaction<T>(run: (image: Log) => Promise<T>, then = async () => {}): Operation<T> {
+    const { world, liesMs = 0 } = this.#options
+    return {
+      kind: 'write',
+      refuse: busy,
+      run: async () => {
+        const written: Written = { at: world.now, run, isSafe: liesMs === 0 }
+        const value = await run(this.#image)
+        if (liesMs === 0) {
+          await then()
+          return value
+        }
+        this.#written.push(written)
+        world.after(liesMs, () => {
+          if (!this.#written.includes(written)) return
+          written.isSafe = true
+          void then()
+        })
+        return value
+      },
+    }
+  }
+
+  async #tellCommitted(chains: readonly (readonly Attempt[])[]): Promise<void> {
+    const keys = new Set(chains.flatMap((chain) => chain.map(({ log }) => logKey(log))))
+    for (const key of keys) {
+      const log = parseLogKey(key)
+      const { lines, upTo } = await this.#linesAfter(log, this.#told.get(key) ?? (0 as Position))
+      if (lines.length === 0) continue
+      this.#told.set(key, upTo)
+      this.#options.history.note(`disk commits ${key} up to ${upTo}`)
+      this.#options.history.state({ type: 'committed', log, lines })
+    }
+  }
+
+  async #tellRelayed(log: LogName, { cursor }: RelayProgress): Promise<void> {
+    const { parked } = await this.#image.relayed(log)
+    this.#options.history.note(`relay has brought ${logKey(log)} up to ${cursor}`)
+    this.#options.history.state({
+      type: 'relayed',
+      log,
+      upTo: cursor,
+      parked: parked.map(({ stream }) => stream),
+    })
+  }
+
+  async #linesAfter(
+    log: LogName,
+    position: Position,
+  ): Promise<{ lines: string[]; upTo: Position }> {
+    const { chunks, upTo } = await this.#image.read(log, position, everything)
+    return { lines: chunks.flatMap((chunk) => chunk.split('\n')), upTo }
+  }
+}
