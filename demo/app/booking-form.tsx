@@ -1,0 +1,146 @@
+/** Receive, pick or count. Booking resolves when the event is stored on this device, network or not. */
+import { isTidemarkError } from '@tidemark/shared'
+import { type ReactNode, type SyntheticEvent, useState } from 'react'
+import { inventory } from '../events.ts'
+import { Icon } from './icons.tsx'
+import { book } from './inventory.ts'
+import { count, sayStorage } from './words.ts'
+
+const kinds = {
+  pick: { word: 'Pick', after: (onHand: number, quantity: number) => onHand - quantity },
+  receive: { word: 'Receive', after: (onHand: number, quantity: number) => onHand + quantity },
+  count: { word: 'Count', after: (_: number, quantity: number) => quantity },
+} as const
+
+type Kind = keyof typeof kinds
+type Reason = 'sale' | 'damage' | 'transfer'
+
+interface Booking {
+  readonly kind: Kind
+  readonly quantity: number
+  readonly reason: Reason
+}
+
+function writeDraft(sku: string, { kind, quantity, reason }: Booking) {
+  const stream = inventory.stream(sku)
+  switch (kind) {
+    case 'pick':
+      return stream.StockPicked({ quantity, reason })
+    case 'receive':
+      return stream.StockReceived({ quantity })
+    case 'count':
+      return stream.StockCounted({ quantity })
+  }
+}
+
+/** Why this cannot be booked, if it cannot. */
+function findFault({ kind, quantity }: Booking, onHand: number): string | undefined {
+  if (!Number.isSafeInteger(quantity) || quantity < 0) return 'A whole number, please.'
+  if (kind !== 'count' && quantity === 0) return 'At least 1.'
+  if (quantity > 10_000) return 'At most 10,000 at a time.'
+  if (kind === 'pick' && quantity > onHand) return `Only ${count(onHand)} on hand.`
+  return undefined
+}
+
+interface BookingFormProps {
+  readonly sku: string
+  readonly onHand: number
+}
+
+/** The form. It says what the stock will be before you book. */
+export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
+  const [booking, setBooking] = useState<Booking>({ kind: 'pick', quantity: 1, reason: 'sale' })
+  const [answer, setAnswer] = useState<{ readonly ok: boolean; readonly text: string }>()
+  const { kind, quantity, reason } = booking
+  const fault = findFault(booking, onHand)
+  const change = (part: Partial<Booking>) => {
+    setBooking({ ...booking, ...part })
+    setAnswer(undefined)
+  }
+  const submit = async (event: SyntheticEvent) => {
+    event.preventDefault()
+    if (fault) return
+    try {
+      await book(writeDraft(sku, booking))
+      setAnswer({ ok: true, text: 'Stored on this device.' })
+      setBooking({ ...booking, quantity: kind === 'count' ? quantity : 1 })
+    } catch (error) {
+      setAnswer({ ok: false, text: sayStorage(isTidemarkError(error) ? error.code : 'unknown') })
+    }
+  }
+  return (
+    <form className="booking" onSubmit={(event) => void submit(event)} noValidate>
+      <fieldset className="kinds">
+        <legend className="sr-only">What to book</legend>
+        {(Object.keys(kinds) as Kind[]).map((each) => (
+          <label key={each}>
+            <input
+              type="radio"
+              name="kind"
+              checked={kind === each}
+              onChange={() => change({ kind: each, quantity: each === 'count' ? onHand : 1 })}
+            />
+            <span>{kinds[each].word}</span>
+          </label>
+        ))}
+      </fieldset>
+      <div className="booking-line">
+        <Quantity quantity={quantity} fault={fault} change={(next) => change({ quantity: next })} />
+        {kind === 'pick' && (
+          <label className="reason">
+            <span className="sr-only">Why</span>
+            <select value={reason} onChange={(e) => change({ reason: e.target.value as Reason })}>
+              <option value="sale">for a sale</option>
+              <option value="damage">damaged</option>
+              <option value="transfer">to another shop</option>
+            </select>
+          </label>
+        )}
+        <button type="submit" className="book" disabled={fault !== undefined}>
+          {kinds[kind].word} {Number.isFinite(quantity) ? count(quantity) : ''}
+        </button>
+      </div>
+      <p id="booking-note" className={fault ? 'note fault' : 'note'} role="status">
+        {fault ??
+          answer?.text ??
+          `${count(onHand)} → ${count(kinds[kind].after(onHand, quantity))}`}
+        {answer?.ok && <Icon name="check" />}
+      </p>
+    </form>
+  )
+}
+
+interface QuantityProps {
+  readonly quantity: number
+  readonly fault: string | undefined
+  readonly change: (quantity: number) => void
+}
+
+function Quantity({ quantity, fault, change }: QuantityProps): ReactNode {
+  return (
+    <span className="quantity">
+      <button
+        type="button"
+        aria-label="One less"
+        disabled={!(quantity > 0)}
+        onClick={() => change(quantity - 1)}
+      >
+        <Icon name="minus" />
+      </button>
+      <input
+        type="number"
+        inputMode="numeric"
+        aria-label="Quantity"
+        aria-describedby="booking-note"
+        aria-invalid={fault !== undefined}
+        min={0}
+        max={10_000}
+        value={Number.isNaN(quantity) ? '' : quantity}
+        onChange={(event) => change(event.target.valueAsNumber)}
+      />
+      <button type="button" aria-label="One more" onClick={() => change((quantity || 0) + 1)}>
+        <Icon name="plus" />
+      </button>
+    </span>
+  )
+}

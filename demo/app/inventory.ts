@@ -1,0 +1,35 @@
+/** The device's end of Tidemark: one client for the page, and how the screens read and write with it. */
+import { type Client, createClient, type Live } from '@tidemark/client'
+import type { Draft } from '@tidemark/shared'
+import { useSyncExternalStore } from 'react'
+import { item } from '../events.ts'
+import { type Device, readDevice } from './devices.ts'
+import { history } from './history.ts'
+
+const models = { item, history }
+
+/** Whose stock the demo keeps. The gateway and the seeding command say the same. */
+export const scope = 'harbour'
+
+/** The device that this page is. */
+export const device: Device = readDevice(location.search)
+
+const gateway = `${location.origin.replace('http', 'ws')}/tidemark`
+
+/** This page's client. */
+export const client: Client<typeof models> = createClient({
+  url: gateway,
+  user: device.user,
+  scope,
+  // A demo's token: whoever says "ada" is Ada. Real ones come from your identity provider.
+  token: () => device.user,
+  models,
+  name: `tidemark-demo-${device.id}`,
+})
+
+/** The value of something live; the component renders again when it changes. */
+export const useLive = <Value>(live: Live<Value>): Value =>
+  useSyncExternalStore(live.subscribe, live.getSnapshot)
+
+/** Books one event on this device. Resolves when it is stored here, with or without a network. */
+export const book = (draft: Draft): Promise<unknown> => client.append(draft)

@@ -1,0 +1,102 @@
+/** What the screens say. */
+import type { LinkState, Refused, Status } from '@tidemark/client'
+import type { Happening } from './history.ts'
+
+/** How the connection is, in a word or two, and what that means. */
+export function sayLink({ link, stalled }: Status): {
+  readonly word: string
+  readonly why: string
+} {
+  if (stalled) return { word: 'Slow', why: `The ${stalled} makes no progress. Trying again.` }
+  return linkWords[link]
+}
+
+const linkWords: Readonly<Record<LinkState, { readonly word: string; readonly why: string }>> = {
+  inert: { word: 'Starting', why: 'Opening what is stored on this device.' },
+  offline: { word: 'No connection', why: 'The gateway does not answer. Trying again by itself.' },
+  connecting: { word: 'Connecting', why: 'Knocking at the gateway.' },
+  online: { word: 'Online', why: 'What you book is on its way at once.' },
+  'needs-auth': { word: 'Sign in again', why: 'The gateway wants a fresh sign-in.' },
+  'wrong-user': { word: 'Wrong user', why: 'You are signed in as somebody else.' },
+  'client-too-old': {
+    word: 'Reload',
+    why: 'The gateway speaks a newer version. Reload this page.',
+  },
+  'gateway-too-old': { word: 'Gateway too old', why: 'The gateway has to be updated first.' },
+  paused: { word: 'Offline', why: 'You switched the network off on this device.' },
+  closed: { word: 'Closed', why: 'This page no longer syncs. Reload it.' },
+}
+
+/** How many events wait on this device, in words. */
+export const sayPending = (pending: number): string =>
+  pending === 0 ? 'Nothing waiting' : `${count(pending)} waiting`
+
+/** A count with its thousands told apart. */
+export const count = (value: number): string => value.toLocaleString('en')
+
+const reasons = { sale: 'sold', damage: 'damaged', transfer: 'moved away' } as const
+
+/** What happened, as a short sentence. */
+export function sayHappening(happening: Happening): string {
+  switch (happening.type) {
+    case 'ItemAdded':
+      return `Added, reorder below ${count(happening.data.reorderLevel)}`
+    case 'StockReceived':
+      return `Received ${count(happening.data.quantity)}`
+    case 'StockPicked':
+      return `Picked ${count(happening.data.quantity)}, ${reasons[happening.data.reason]}`
+    case 'StockCounted':
+      return `Counted ${count(happening.data.quantity)}`
+    case 'ReorderRequested':
+      return `Asked for ${count(happening.data.quantity)} more`
+  }
+}
+
+/** The names of the people and services in the demo. */
+export const sayAuthor = (author: string): string => names[author] ?? author
+
+const names: Readonly<Record<string, string>> = {
+  ada: 'Ada',
+  ben: 'Ben',
+  purchasing: 'Purchasing service',
+  stocktaker: 'First stocktake',
+}
+
+/** Why an event was refused, for the person who booked it. */
+export function sayRefusal({ refusal }: Refused): string {
+  switch (refusal.code) {
+    case 'NOT_ALLOWED':
+      return refusal.details.reason
+    case 'SCHEMA_INVALID':
+      return refusal.details.issues.map(({ path, message }) => `${path}: ${message}`).join('; ')
+    case 'LOST_IN_RESTORE':
+      return 'The gateway was restored from a backup, and this no longer fits what it has.'
+    default:
+      return `The gateway answered ${refusal.code}.`
+  }
+}
+
+/** Why something could not be stored on this device. */
+export const sayStorage = (code: string): string =>
+  ({
+    STORAGE_FULL: 'This device is full. Nothing was booked; free some space and try again.',
+    STORAGE_UNAVAILABLE: 'This browser does not let the page store anything. Nothing was booked.',
+    STORAGE_BLOCKED: 'Another tab holds an older version of this page. Close it and try again.',
+    STORAGE_LOST: 'The browser lost its database. Nothing was booked; reload the page.',
+  })[code] ?? `It could not be stored on this device (${code}). Nothing was booked.`
+
+const sameDay = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hour12: false })
+const otherDay = new Intl.DateTimeFormat('en', {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  hour12: false,
+})
+
+/** A time of day, with its date where that is not today's. */
+export function sayTime(ms: number, now: number): string {
+  const date = new Date(ms)
+  const today = date.toDateString() === new Date(now).toDateString()
+  return (today ? sameDay : otherDay).format(date)
+}
