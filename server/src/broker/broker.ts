@@ -11,18 +11,35 @@ export interface Message {
   readonly id: string
   /** `scope/stream`: messages of one key are handed out in the order they were sent. At most `keyLengthMax` long. */
   readonly key: string
-  /** CloudEvents attributes and extensions by their plain names: `id`, `source`, `type`, `subject`, `time`, … */
-  readonly attributes: Readonly<Record<string, string | number | boolean>>
+  /**
+   * CloudEvents attributes and extensions by their plain names: `id`, `source`, `type`, `subject`, `time`, …
+   * A message from elsewhere may have none but `datacontenttype`, which is the broker's content type.
+   */
+  readonly attributes: Attributes
   /** The body, UTF-8. */
   readonly body: Uint8Array
-  readonly correlationId?: string
+  readonly correlationId?: string | undefined
+  /**
+   * Set to 1, 2, … where a message is sent again on purpose, so that the broker's duplicate detection
+   * lets it pass. The attribute `id` stays as it was.
+   */
+  readonly resend?: number | undefined
 }
+
+/** Names with plain values, as every broker can carry them. */
+export type Attributes = Readonly<Record<string, string | number | boolean>>
 
 /** A message that was handed to us and waits to be settled. */
 export interface Received extends Message {
+  /** The broker's subject or label, where publishers who know no CloudEvents put the event's type. */
+  readonly label?: string | undefined
+  /** Headers that are no CloudEvents attributes. */
+  readonly properties: Attributes
+  /** When the broker took it, in ms since 1970 by the broker's clock. */
+  readonly enqueuedAt: number
   /** How often the broker says it handed this message out, from 1. It lies: a killed process does not count. */
   readonly deliveries: number
-  /** When its lock ends, in ms since 1970 by the broker's clock. */
+  /** When its lock ends unless it is renewed, in ms since 1970 by the broker's clock. */
   readonly lockedUntil: number
 }
 
@@ -40,10 +57,16 @@ export interface ReceiverOptions {
   /** Reads the subscription's dead letters instead. */
   readonly deadLetters?: boolean
   /**
-   * Reads by session, so many at once, each message of a key after the one before it is settled.
-   * Left out, messages come in any order.
+   * Reads by session, so many at once, each session with one receiver in the world. Messages of one
+   * key come in their order; a list may hold several of them. Whoever abandons one abandons those of
+   * its key that came with it after it too, or they overtake it. Left out, messages come in any order.
    */
-  readonly sessions?: number
+  readonly sessions?: number | undefined
+  /**
+   * How long the lock of a message (or of its session) is renewed before the broker may hand it to
+   * somebody else, in ms. Default: 300,000.
+   */
+  readonly holdMsMax?: number | undefined
 }
 
 /** A reader of a subscription. It heals itself: what it throws says that it has not yet. */
@@ -55,9 +78,12 @@ export interface Receiver {
   receive(max: number, waitMs: number): Promise<readonly Received[]>
   /** Settles one message. Throws `LOCK_LOST` where the broker will hand it out again whatever we say. */
   settle(message: Received, settlement: Settlement): Promise<void>
-  /** Lets go of what is not settled. */
+  /** Lets go of what is not settled: it is handed out again when its lock ends, if not before. */
   close(): Promise<void>
 }
+
+/** How long a receiver renews its locks unless it is told otherwise, in ms. */
+export const defaultHoldMsMax = 300_000
 
 /** A message broker. */
 export interface Broker {
@@ -69,8 +95,9 @@ export interface Broker {
   }
   /**
    * Sends messages to a topic, in order, and says for each how it went: `undefined` where the broker
-   * confirmed it, an error where it did not. Past an error whose recovery is not `never`, later
-   * messages of the same key are not sent. Never throws for what a broker may say.
+   * confirmed it, an error where it did not (it may be stored all the same). Past an error whose
+   * recovery is not `never`, later messages of the same key are not sent and get the same error.
+   * Never throws for what a broker may say. One call at a time for each key.
    */
   publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]>
   receiver(options: ReceiverOptions): Receiver

@@ -1,0 +1,16 @@
+import { system } from '@tidemark/shared'
+import { describe } from 'vitest'
+import { brokerContract, contractTopology } from './broker.contract.ts'
+import { createMemoryBroker, createNamespace } from './memory.ts'
+
+describe('the memory broker', () => {
+  brokerContract(async () => {
+    const lockMs = 200
+    const namespace = createNamespace(system, contractTopology(lockMs))
+    return {
+      lockMs,
+      connect: () => createMemoryBroker({ system, namespace }),
+      close: async () => namespace.close(),
+    }
+  })
+})

@@ -1,0 +1,49 @@
+/** Which messages a subscription takes: rules of a filter, and what a filter compares. */
+import type { Envelope, MessageFields } from './message.ts'
+
+/** What a correlation filter compares; all that is named must be equal. */
+export interface Correlation extends Partial<MessageFields> {
+  readonly properties?: Readonly<Record<string, unknown>>
+}
+
+/** A filter. */
+export type Filter =
+  | { readonly type: 'true' }
+  | { readonly type: 'false' }
+  | { readonly type: 'correlation'; readonly correlation: Correlation }
+
+/** A named filter of a subscription. */
+export interface RuleOptions {
+  readonly name: string
+  readonly filter: Filter
+}
+
+/** The rule that a subscription has unless it is given others. */
+export const defaultRule: RuleOptions = { name: '$Default', filter: { type: 'true' } }
+
+/** Does the filter let this message in? */
+export function fits(filter: Filter, envelope: Envelope): boolean {
+  switch (filter.type) {
+    case 'true':
+      return true
+    case 'false':
+      return false
+    case 'correlation':
+      return correlates(filter.correlation, envelope)
+  }
+}
+
+function correlates({ properties, ...fields }: Correlation, envelope: Envelope): boolean {
+  for (const [name, wanted] of Object.entries(fields)) {
+    if (wanted !== undefined && envelope[name as keyof MessageFields] !== wanted) return false
+  }
+  if (!properties) return true
+  return Object.entries(properties).every(([name, wanted]) =>
+    isSame(envelope.properties[name], wanted),
+  )
+}
+
+const isSame = (one: unknown, other: unknown): boolean =>
+  one instanceof Date && other instanceof Date
+    ? one.getTime() === other.getTime()
+    : one === other || (typeof one !== typeof other && String(one) === String(other))
