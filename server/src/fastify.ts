@@ -1,0 +1,166 @@
+/**
+ * The gateway as a Fastify plugin: its WebSocket, and its health. What `ws` refuses by itself (text that
+ * is not UTF-8, a message that is too large) it closes with 1007 and 1009, as the protocol says.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type Socket, system as realSystem } from '@tidemark/shared'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { type Connection, createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
+import type { Logger } from './logger.ts'
+import type { Authenticate, Authorize } from './permission.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The running gateway, where the plugin is registered. */
+    tidemark: Gateway
+  }
+}
+
+/** What the plugin is registered with. */
+export interface GatewayPluginOptions extends Omit<
+  GatewayOptions,
+  'authenticate' | 'authorize' | 'logger'
+> {
+  /** Without it, or without `authorize`, only connections from this machine are served. */
+  readonly authenticate?: Authenticate
+  readonly authorize?: Authorize
+  /** Where the WebSocket is. `/sync` unless said otherwise. */
+  readonly path?: string
+  /** The browser origins that may connect. Left out, those of the request's own host. */
+  readonly origins?: readonly string[]
+  /** Connections at one time. 10,000 unless said otherwise. */
+  readonly connectionsMax?: number
+}
+
+/** What a socket may have buffered before it is cut: more than its unapplied bytes and its verdicts come to. */
+const bufferedBytesMax = 33_554_432
+
+/**
+ * The Fastify plugin.
+ *
+ * @example
+ * await app.register(gateway, { log: sqliteLog('tidemark.db'), topics: [inventory], authenticate, authorize })
+ */
+export const gateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, options) => {
+  const { authenticate, authorize } = options
+  const logger = toLogger(app)
+  const open = authenticate !== undefined && authorize !== undefined
+  if (!open) {
+    const missing = authenticate ? 'authorize' : 'authenticate'
+    logger.warn({ event: 'loopback-only', missing }, 'serving this machine only')
+  }
+  const running = createGateway({
+    ...options,
+    // On the own machine nobody is asked for a password: who says who they are is believed.
+    authenticate: authenticate ?? (({ token }) => ({ author: token ?? 'anonymous' })),
+    authorize: authorize ?? (() => 'allow'),
+    logger,
+  })
+  app.decorate('tidemark', running)
+  serveHealth(app, running)
+  const closeSockets = serveSockets(app, running, options, open)
+  // Before Fastify waits for its connections to end: a WebSocket would keep it waiting for ever.
+  app.addHook('preClose', async () => {
+    await running.close()
+    closeSockets()
+  })
+}
+
+function serveHealth(app: FastifyInstance, running: Gateway): void {
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/readyz', async (_request, reply) => {
+    const status = running.status()
+    const ready = !status.draining && status.log === 'ok'
+    return reply.code(ready ? 200 : 503).send({ ready, ...status })
+  })
+}
+
+/** Serves the WebSocket. Returns what cuts the connections that are still there. */
+function serveSockets(
+  app: FastifyInstance,
+  running: Gateway,
+  options: GatewayPluginOptions,
+  open: boolean,
+): () => void {
+  const { path = '/sync', connectionsMax = 10_000, system = realSystem } = options
+  const { frameBytesMax, silenceMsMax } = running.limits
+  const sockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: true,
+    maxPayload: frameBytesMax,
+    perMessageDeflate: false,
+  })
+
+  app.server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    const target = new URL(request.url ?? '/', 'http://localhost').pathname
+    if (target !== path) {
+      if (app.server.listenerCount('upgrade') === 1) refuse(stream, '404 Not Found')
+      return
+    }
+    if (!open && !isLoopback(request.socket.remoteAddress)) return refuse(stream, '403 Forbidden')
+    if (!isAllowed(request, options.origins)) return refuse(stream, '403 Forbidden')
+    if (sockets.clients.size >= connectionsMax || running.status().draining) {
+      return refuse(stream, '503 Service Unavailable')
+    }
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      connect(running, socket, request.socket.remoteAddress)
+    })
+  })
+
+  // A browser answers these pings also where its timers sleep, in a tab that nobody looks at.
+  const ping = (): void => {
+    for (const socket of sockets.clients) socket.ping()
+    stopPinging = system.after(silenceMsMax / 3, ping)
+  }
+  let stopPinging = system.after(silenceMsMax / 3, ping)
+  return () => {
+    stopPinging()
+    for (const socket of sockets.clients) socket.terminate()
+    sockets.close()
+  }
+}
+
+function connect(running: Gateway, socket: WebSocket, address: string | undefined): void {
+  const port: Socket = {
+    send(message) {
+      if (socket.readyState !== socket.OPEN) return
+      if (socket.bufferedAmount > bufferedBytesMax) return socket.terminate()
+      socket.send(message, { binary: false })
+    },
+    close: (code, reason) => socket.close(code, reason),
+  }
+  const connection: Connection = running.connect(port, address)
+  socket.on('message', (data: Buffer, isBinary) => {
+    if (isBinary) connection.onBinary()
+    else connection.onMessage(data.toString())
+  })
+  socket.on('pong', () => connection.heard())
+  socket.on('close', () => connection.onClose())
+  // What went wrong is told by the close code that follows.
+  socket.on('error', () => {})
+}
+
+function refuse(stream: Duplex, status: string): void {
+  stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}
+
+const isLoopback = (address = ''): boolean =>
+  address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
+
+/** A browser names the page's origin: only pages that are expected may connect. Other programs name none. */
+function isAllowed({ headers }: IncomingMessage, origins: readonly string[] | undefined): boolean {
+  const { origin, host } = headers
+  if (origin === undefined) return true
+  if (origins) return origins.includes(origin)
+  return URL.canParse(origin) && new URL(origin).host === host
+}
+
+function toLogger({ log }: FastifyInstance): Logger {
+  return {
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => log.error(fields, message),
+  }
+}

@@ -1,0 +1,123 @@
+/** The gateway: puts the hops together. It needs neither Fastify nor a socket library to run. */
+import {
+  defaultLimits,
+  type Limits,
+  type LogName,
+  logKey,
+  type Socket,
+  system as realSystem,
+  type System,
+  TidemarkError,
+  type Topic,
+} from '@tidemark/shared'
+import { createAccept } from './accept.ts'
+import { createDeliver } from './deliver.ts'
+import type { Log } from './log/log.ts'
+import { type Logger, silentLogger } from './logger.ts'
+import type { Authenticate, Authorize } from './permission.ts'
+import { Session, type SessionWorld } from './session.ts'
+
+/** What a gateway is made of. */
+export interface GatewayOptions {
+  readonly log: Log
+  readonly topics: readonly Topic[]
+  readonly authenticate: Authenticate
+  readonly authorize: Authorize
+  /** Where they differ from the default. */
+  readonly limits?: Partial<Limits>
+  readonly logger?: Logger
+  readonly system?: System
+}
+
+/** The gateway's side of a connection. */
+export interface Connection {
+  onMessage(message: string): void
+  /** A message came that is not text. */
+  onBinary(): void
+  /** The other side is alive, though it said nothing. */
+  heard(): void
+  onClose(): void
+}
+
+/** How a gateway is. */
+export interface GatewayStatus {
+  readonly sessions: number
+  readonly draining: boolean
+  readonly log: 'ok' | 'unavailable'
+}
+
+/** A running gateway. */
+export interface Gateway {
+  readonly limits: Limits
+  /** Serves a connection that is open. `address` is where it comes from. */
+  connect(socket: Socket, address?: string): Connection
+  status(): GatewayStatus
+  /** Sends every client away, to come back after a while. What is under way is committed or not answered. */
+  drain(): Promise<void>
+  /** Drains, and ends. The log stays open: it is whoever opened it who closes it. */
+  close(): Promise<void>
+}
+
+/** How far apart clients come back that are sent away together, in milliseconds. */
+const awayJitterMs = 5_000
+
+/** Builds a gateway and starts its loops. */
+export function createGateway(options: GatewayOptions): Gateway {
+  const { log, topics, authenticate, authorize } = options
+  const { logger = silentLogger, system = realSystem } = options
+  const limits: Limits = { ...defaultLimits, ...options.limits }
+  const accept = createAccept({ log, system, logger })
+  const deliver = createDeliver({ log, system, logger })
+  const sessions = new Set<Session>()
+  const byClient = new Map<string, Session>()
+  const published = new Map<string, string>()
+  let draining = false
+
+  const world: SessionWorld = {
+    system,
+    logger,
+    limits,
+    rules: { topics: new Map(topics.map((topic) => [topic.name, topic])), limits, authorize },
+    log,
+    accept,
+    deliver,
+    authenticate,
+    published: (name: LogName) => published.get(logKey(name)),
+    onWelcome(session) {
+      const { key } = session
+      byClient.get(key)?.fail(new TidemarkError('SUPERSEDED'))
+      byClient.set(key, session)
+    },
+    onClose(session) {
+      sessions.delete(session)
+      if (session.isWelcome && byClient.get(session.key) === session) byClient.delete(session.key)
+    },
+  }
+
+  const retryAfterMs = (): number => Math.floor(system.random() * awayJitterMs)
+  const drain = async (): Promise<void> => {
+    draining = true
+    for (const session of sessions) session.goAway(retryAfterMs())
+  }
+
+  return {
+    limits,
+    connect(socket, address) {
+      const session = new Session(world, socket, address)
+      sessions.add(session)
+      if (draining) session.goAway(retryAfterMs())
+      return session
+    },
+    status: () => ({
+      sessions: sessions.size,
+      draining,
+      log: accept.healthy ? 'ok' : 'unavailable',
+    }),
+    drain,
+    async close() {
+      await drain()
+      await accept.close()
+      await deliver.close()
+    },
+  }
+}

@@ -1,0 +1,19 @@
+/** Tidemark's gateway. Logs and brokers are imported by their own paths, so that nobody loads a driver who does not use it. */
+export { gateway, type GatewayPluginOptions } from './fastify.ts'
+export {
+  type Connection,
+  createGateway,
+  type Gateway,
+  type GatewayOptions,
+  type GatewayStatus,
+} from './gateway.ts'
+export type { Log } from './log/log.ts'
+export type { Logger } from './logger.ts'
+export type {
+  Access,
+  Authenticate,
+  Authorize,
+  Credentials,
+  Permission,
+  Principal,
+} from './permission.ts'

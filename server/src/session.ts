@@ -1,0 +1,419 @@
+/**
+ * The gateway's side of one link. Nothing is read before hello, everything has a bound, and whatever goes
+ * wrong ends in an error frame and, where the table says so, this link: never in another client's trouble.
+ */
+import {
+  assert,
+  backoffMs,
+  type Cancel,
+  type ClientFrame,
+  errorRules,
+  fixedLimits,
+  type FrameOf,
+  type GatewayFrame,
+  isTidemarkError,
+  type Limits,
+  logKey,
+  type LogName,
+  parseClientFrame,
+  type Position,
+  protocolVersion,
+  sleep,
+  type Socket,
+  type System,
+  TidemarkError,
+  unreachable,
+  writeFrame,
+} from '@tidemark/shared'
+import type { Accept } from './accept.ts'
+import { type Rules, toAttempt } from './check.ts'
+import { withDeadline } from './deadline.ts'
+import type { Deliver, Subscription } from './deliver.ts'
+import { Lane } from './lane.ts'
+import type { Log } from './log/log.ts'
+import type { Logger } from './logger.ts'
+import type { Authenticate, Principal } from './permission.ts'
+
+/** How long the embedder's functions may take, in milliseconds. */
+const askMsMax = 10_000
+const backoff = { firstMs: 200, maxMs: 10_000 }
+
+/** What a session shares with all others of its gateway. */
+export interface SessionWorld {
+  readonly system: System
+  readonly logger: Logger
+  readonly limits: Limits
+  readonly rules: Rules
+  readonly log: Log
+  readonly accept: Accept
+  readonly deliver: Deliver
+  readonly authenticate: Authenticate
+  /** The newest `published` frame of a log, for somebody who has just subscribed. */
+  published(log: LogName): string | undefined
+  /** A client has said who it is. A session that it still has elsewhere is superseded. */
+  onWelcome(session: Session): void
+  onClose(session: Session): void
+}
+
+type Hello = FrameOf<'hello'>
+
+/** A subscription that is being opened, or is open. */
+interface Subscribed {
+  readonly log: LogName
+  open: Subscription | undefined
+}
+
+/** One link. */
+export class Session {
+  readonly #world: SessionWorld
+  readonly #socket: Socket
+  readonly #address: string | undefined
+  readonly #lane: Lane
+  readonly #subscriptions = new Map<string, Subscribed>()
+  readonly #closing = new AbortController()
+  readonly #id: string
+  #stage: 'hello' | 'authenticating' | 'open' | 'closed' = 'hello'
+  #hello: Hello | undefined
+  #principal: Principal | undefined
+  #heardAt: number
+  #unappliedBytes = 0
+  #cancelHello: Cancel = () => {}
+  #cancelSilence: Cancel = () => {}
+  #cancelExpiry: Cancel = () => {}
+
+  constructor(world: SessionWorld, socket: Socket, address?: string) {
+    const { system, limits } = world
+    this.#world = world
+    this.#socket = socket
+    this.#address = address
+    this.#id = system.uuid()
+    this.#heardAt = system.mono()
+    this.#cancelHello = system.after(fixedLimits.helloMsMax, () => {
+      this.fail(new TidemarkError('HELLO_TIMEOUT'))
+    })
+    this.#lane = new Lane({
+      limits,
+      prepare: (batch, lines) => {
+        const attempt = toAttempt(world.rules, this.principal, batch, lines)
+        return attempt instanceof Promise ? this.#ask(attempt) : attempt
+      },
+      onReady: () => world.accept.ready(this.#lane),
+      answer: (frame) => this.#send(frame),
+      onTrouble: (error) => {
+        world.logger.warn({ event: 'authorize-failed', session: this.#id, err: error }, 'later')
+        return world.accept.retryAfterMs()
+      },
+      onViolation: (error) => this.fail(error),
+    })
+  }
+
+  /** One client of one author is one session: the key by which a newer one supersedes it. */
+  get key(): string {
+    return `${this.principal.author}\n${this.#hello?.clientId}`
+  }
+
+  /** Has it been welcomed? */
+  get isWelcome(): boolean {
+    return this.#principal !== undefined
+  }
+
+  /** Whom the gateway takes the client for. */
+  get principal(): Principal {
+    assert(this.#principal, 'the session has been welcomed')
+    return this.#principal
+  }
+
+  /** The other side is alive, also where it said nothing that is a message. */
+  heard(): void {
+    this.#heardAt = this.#world.system.mono()
+  }
+
+  /** A message has come. Never throws. */
+  onMessage(message: string): void {
+    if (this.#stage === 'closed') return
+    this.heard()
+    try {
+      this.#bound(message)
+      this.#dispatch(parseClientFrame(message))
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** A message that is not text has come. */
+  onBinary(): void {
+    this.fail(new TidemarkError('BAD_FRAME', { reason: 'not a text message' }))
+  }
+
+  /** The connection is gone. */
+  onClose(): void {
+    if (this.#stage === 'closed') return
+    this.#stage = 'closed'
+    this.#cancelHello()
+    this.#cancelSilence()
+    this.#cancelExpiry()
+    this.#closing.abort()
+    this.#lane.close()
+    for (const { open } of this.#subscriptions.values()) open?.close()
+    this.#subscriptions.clear()
+    this.#world.onClose(this)
+  }
+
+  /** Tells the client what was wrong, and ends the link where the table of errors has a close code for it. */
+  fail(error: unknown): void {
+    if (this.#stage === 'closed') return
+    const { logger } = this.#world
+    if (!isTidemarkError(error)) {
+      logger.error({ event: 'session-failed', session: this.#id, err: error }, 'a session failed')
+      return this.goAway(this.#world.accept.retryAfterMs())
+    }
+    const { code, details } = error
+    this.#send({ type: 'error', code, details })
+    const { closeCode } = errorRules[code]
+    if (closeCode === undefined) return
+    logger.info({ event: 'session-ended', session: this.#id, code }, 'a link was ended')
+    this.#end(closeCode, code)
+  }
+
+  /** Sends the client away, to come back no sooner than in `retryAfterMs`. */
+  goAway(retryAfterMs: number): void {
+    if (this.#stage === 'closed') return
+    this.#send({ type: 'goaway', retryAfterMs })
+    this.#end(errorRules.GOING_AWAY.closeCode ?? 1001, 'GOING_AWAY')
+  }
+
+  #end(code: number, reason: string): void {
+    this.onClose()
+    this.#socket.close(code, reason)
+  }
+
+  #send(frame: GatewayFrame): void {
+    if (this.#stage !== 'closed') this.#socket.send(writeFrame(frame))
+  }
+
+  #bound(message: string): void {
+    const { frameBytesMax } = this.#world.limits
+    const max = this.#stage === 'hello' ? fixedLimits.helloLengthMax : frameBytesMax
+    if (message.length > max) {
+      throw new TidemarkError('FRAME_TOO_LARGE', { bytes: message.length, max })
+    }
+  }
+
+  #dispatch(frame: ClientFrame): void {
+    if (this.#stage === 'hello' && frame.type !== 'hello') {
+      throw new TidemarkError('BAD_FRAME', { reason: 'the first frame is not hello' })
+    }
+    if (this.#stage === 'authenticating' && frame.type !== 'ping') {
+      throw new TidemarkError('BAD_FRAME', { reason: 'a frame before welcome' })
+    }
+    switch (frame.type) {
+      case 'hello':
+        return this.#onHello(frame)
+      case 'subscribe':
+        return this.#subscribe(frame)
+      case 'unsubscribe':
+        return this.#unsubscribe(frame)
+      case 'submit':
+        return this.#lane.submit(frame)
+      case 'applied':
+        return this.#applied(frame)
+      case 'reauth':
+        return void this.#reauth(frame.token)
+      case 'ping':
+        return this.#send({ type: 'pong' })
+      default:
+        return unreachable(frame)
+    }
+  }
+
+  #onHello(hello: Hello): void {
+    if (this.#stage !== 'hello') throw new TidemarkError('BAD_FRAME', { reason: 'a second hello' })
+    this.#cancelHello()
+    const [min, max] = [protocolVersion, protocolVersion]
+    if (hello.protocolMax < min)
+      throw new TidemarkError('WRONG_VERSION', { old: 'client', min, max })
+    if (hello.protocolMin > max)
+      throw new TidemarkError('WRONG_VERSION', { old: 'gateway', min, max })
+    this.#boundSubscriptions(hello.subscriptions.length)
+    this.#stage = 'authenticating'
+    this.#hello = hello
+    this.#watchSilence()
+    void this.#welcome(hello)
+  }
+
+  async #welcome(hello: Hello): Promise<void> {
+    const { limits, onWelcome } = this.#world
+    const principal = await this.#authenticate(hello.token)
+    if (!principal || this.#stage !== 'authenticating') return
+    this.#setPrincipal(principal)
+    this.#stage = 'open'
+    onWelcome(this)
+    const { author } = principal
+    this.#send({ type: 'welcome', protocol: protocolVersion, session: this.#id, author, limits })
+    for (const subscription of hello.subscriptions) this.#subscribe(subscription)
+  }
+
+  /** Who has this token. Where that cannot be said, the link ends and there is no answer. */
+  async #authenticate(token: string | undefined): Promise<Principal | undefined> {
+    const { authenticate, accept, logger } = this.#world
+    const clientId = this.#hello?.clientId ?? ''
+    try {
+      const asked = async (): Promise<Principal | undefined> =>
+        authenticate({ token, clientId, address: this.#address })
+      const principal = await this.#ask(asked())
+      if (principal && principal.author.length >= 1 && principal.author.length <= 256) {
+        return principal
+      }
+      this.fail(new TidemarkError('UNAUTHENTICATED', { reason: 'the token was not accepted' }))
+    } catch (error) {
+      if (isTidemarkError(error, 'UNAUTHENTICATED')) this.fail(error)
+      else {
+        logger.warn({ event: 'authenticate-failed', session: this.#id, err: error }, 'sent away')
+        this.goAway(accept.retryAfterMs())
+      }
+    }
+    return undefined
+  }
+
+  #setPrincipal(principal: Principal): void {
+    const { system } = this.#world
+    this.#principal = principal
+    this.#cancelExpiry()
+    if (principal.expiresAt === undefined) return
+    const expire = (): void => {
+      this.fail(new TidemarkError('UNAUTHENTICATED', { reason: 'the token has expired' }))
+    }
+    // A timer holds at most 2^31 - 1 ms; a token that lives longer is looked at again then.
+    const ms = Math.min(Math.max(0, principal.expiresAt - system.now()), 2 ** 31 - 1)
+    this.#cancelExpiry = system.after(ms, () => {
+      if (system.now() >= (principal.expiresAt ?? 0)) expire()
+      else this.#setPrincipal(principal)
+    })
+  }
+
+  async #reauth(token: string): Promise<void> {
+    const before = this.principal
+    const principal = await this.#authenticate(token)
+    if (!principal || this.#stage !== 'open') return
+    if (principal.author !== before.author) {
+      const details = { expected: before.author, actual: principal.author }
+      return this.fail(new TidemarkError('WRONG_USER', details))
+    }
+    this.#setPrincipal(principal)
+    for (const [key, subscribed] of this.#subscriptions) {
+      if (await this.#mayRead(subscribed.log)) continue
+      if (this.#subscriptions.get(key) !== subscribed) continue
+      this.#unsubscribe(subscribed.log)
+      this.#send({ type: 'revoked', ...subscribed.log })
+    }
+  }
+
+  #subscribe(frame: Hello['subscriptions'][number]): void {
+    const log = { topic: frame.topic, scope: frame.scope }
+    this.#unsubscribe(log)
+    this.#boundSubscriptions(this.#subscriptions.size + 1)
+    const subscribed: Subscribed = { log, open: undefined }
+    this.#subscriptions.set(logKey(log), subscribed)
+    void this.#open(subscribed, frame)
+  }
+
+  #boundSubscriptions(count: number): void {
+    const max = this.#world.limits.subscriptionsMax
+    if (count > max) throw new TidemarkError('TOO_MANY', { what: 'subscriptions', max })
+  }
+
+  #unsubscribe(log: LogName): void {
+    const key = logKey(log)
+    const subscribed = this.#subscriptions.get(key)
+    if (!subscribed) return
+    this.#subscriptions.delete(key)
+    this.#free(subscribed.open?.close() ?? 0)
+  }
+
+  /** Opens a subscription, and tries again while the log cannot be read, as long as it is wanted. */
+  async #open(subscribed: Subscribed, frame: Hello['subscriptions'][number]): Promise<void> {
+    const { system, logger } = this.#world
+    for (let attempt = 0; this.#wants(subscribed); attempt += 1) {
+      try {
+        return await this.#tryOpen(subscribed, frame)
+      } catch (error) {
+        const fields = { event: 'subscribe-failed', session: this.#id, err: error }
+        logger.warn(fields, 'a subscription could not be opened yet')
+        await sleep(system, backoffMs(backoff, attempt, system.random), this.#closing.signal)
+      }
+    }
+  }
+
+  async #tryOpen(subscribed: Subscribed, frame: Hello['subscriptions'][number]): Promise<void> {
+    const { log, deliver, published } = this.#world
+    const name = subscribed.log
+    const key = logKey(name)
+    const allowed = this.#world.rules.topics.has(name.topic) && (await this.#mayRead(name))
+    const { epoch, position: head } = await log.head(name)
+    const { cursor } = frame
+    const start = 0 as Position
+    const position = cursor ? await log.locate(name, cursor) : start
+    if (!this.#wants(subscribed)) return
+    if (!allowed) {
+      this.#subscriptions.delete(key)
+      return this.#send({ type: 'error', code: 'FORBIDDEN', details: name })
+    }
+    if (cursor && (position !== cursor.position || epoch !== cursor.epoch)) {
+      this.#subscriptions.delete(key)
+      return this.#send({ type: 'reset', ...name, epoch, position })
+    }
+    this.#send({ type: 'subscribed', ...name, epoch, head })
+    const news = published(name)
+    if (news !== undefined) this.#socket.send(news)
+    subscribed.open = deliver.subscribe(name, epoch, position, head, {
+      hasRoom: () => this.#unappliedBytes < this.#world.limits.unappliedBytesMax,
+      deliver: (bytes) => {
+        this.#unappliedBytes += bytes.length
+        this.#socket.send(bytes)
+      },
+      tell: (message) => this.#socket.send(message),
+    })
+  }
+
+  #wants(subscribed: Subscribed): boolean {
+    return this.#subscriptions.get(logKey(subscribed.log)) === subscribed
+  }
+
+  async #mayRead(log: LogName): Promise<boolean> {
+    const { principal } = this
+    const asked = async () => this.#world.rules.authorize({ action: 'read', principal, ...log })
+    return (await this.#ask(asked())) === 'allow'
+  }
+
+  #applied({ topic, scope, upTo }: FrameOf<'applied'>): void {
+    const subscribed = this.#subscriptions.get(logKey({ topic, scope }))
+    this.#free(subscribed?.open?.applied(upTo) ?? 0)
+  }
+
+  /** The client has room again: whichever subscription was waiting for it goes on. */
+  #free(bytes: number): void {
+    if (bytes === 0) return
+    this.#unappliedBytes -= bytes
+    for (const { open } of this.#subscriptions.values()) open?.wake()
+  }
+
+  #ask<T>(promise: Promise<T>): Promise<T> {
+    return withDeadline(
+      this.#world.system,
+      askMsMax,
+      promise,
+      () => new Error(`no answer within ${askMsMax} ms`),
+    )
+  }
+
+  #watchSilence(): void {
+    const { system, limits } = this.#world
+    const check = (): void => {
+      const silent = system.mono() - this.#heardAt
+      const ms = limits.silenceMsMax
+      if (silent >= ms) this.fail(new TidemarkError('SILENT', { ms }))
+      else this.#cancelSilence = system.after(ms - silent, check)
+    }
+    this.#cancelSilence = system.after(limits.silenceMsMax, check)
+  }
+}
