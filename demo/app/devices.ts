@@ -1,5 +1,8 @@
 /** The two devices that the demo shows side by side, and who holds them. */
 
+/** Whose stock the demo keeps: the one scope that everybody in it reads and writes. */
+export const scope = 'harbour'
+
 /** A device of the demo. */
 export interface Device {
   /** Keys the local database and the address: `device.html?device=a`. */

@@ -3,18 +3,15 @@ import { type Client, createClient, type Live } from '@tidemark/client'
 import type { Draft } from '@tidemark/shared'
 import { useSyncExternalStore } from 'react'
 import { item } from '../events.ts'
-import { type Device, readDevice } from './devices.ts'
+import { type Device, readDevice, scope } from './devices.ts'
 import { history } from './history.ts'
 
 const models = { item, history }
 
-/** Whose stock the demo keeps. The gateway and the seeding command say the same. */
-export const scope = 'harbour'
-
 /** The device that this page is. */
 export const device: Device = readDevice(location.search)
 
-const gateway = `${location.origin.replace('http', 'ws')}/tidemark`
+const gateway = `${location.origin.replace('http', 'ws')}/sync`
 
 /** This page's client. */
 export const client: Client<typeof models> = createClient({

@@ -1,0 +1,30 @@
+/** The demo's gateway: a Fastify app with the gateway's plugin, and the built pages beside it. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { gateway } from '@tidemark/server'
+import { sqliteLog } from '@tidemark/server/log/sqlite'
+import fastify from 'fastify'
+import { inventory } from './events.ts'
+import { servePages } from './pages.ts'
+import { authenticate, authorize } from './people.ts'
+import { sayReady } from './processes.ts'
+
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '4747' },
+    data: { type: 'string', default: join(import.meta.dirname, '.data') },
+    pages: { type: 'string', default: join(import.meta.dirname, 'dist') },
+  },
+})
+
+await mkdir(values.data, { recursive: true })
+const log = sqliteLog(join(values.data, 'log.db'))
+const app = fastify({ logger: { level: 'info' }, disableRequestLogging: true })
+await app.register(gateway, { log, topics: [inventory], authenticate, authorize })
+await servePages(app, values.pages)
+await app.listen({ port: Number(values.port), host: '127.0.0.1' })
+sayReady(async () => {
+  await app.close()
+  await log.close()
+})
