@@ -1,0 +1,164 @@
+/**
+ * A consumer's tables beside the app's own, in one SQLite file. A transaction stays open while a handler
+ * awaits, so the connection should be the consumer's alone: whatever else writes through it meanwhile
+ * becomes part of the transaction.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { assert, TidemarkError } from '@tidemark/shared'
+import type { Processed, Unit } from './processed.ts'
+import { type Dialect, type Row, type Sql, tables, type Value } from './sql.ts'
+import { SqlUnit } from './sql-unit.ts'
+
+/** The app's handle inside a transaction. It ends with the transaction, so a handler that was given up cannot write later. */
+export interface SqliteTx {
+  /** The statement for this text, prepared once for each connection. Use it at once; do not keep it. */
+  prepare(text: string): SqliteStatement
+  /** Runs several statements. Beginning and ending transactions is not up to the handler. */
+  exec(text: string): void
+}
+
+type Read<Method extends 'run' | 'get' | 'all' | 'iterate'> = (
+  ...values: readonly SQLInputValue[]
+) => ReturnType<StatementSync[Method]>
+
+/** A prepared statement; its parameters are bound in order. */
+export interface SqliteStatement {
+  readonly run: Read<'run'>
+  readonly get: Read<'get'>
+  readonly all: Read<'all'>
+  readonly iterate: Read<'iterate'>
+}
+
+/** How durable a commit is. */
+export interface SqliteOptions {
+  /**
+   * `full`: a commit survives a power failure, which is what lets a message be completed after it.
+   * `relaxed`: as the connection is set; with WAL and `synchronous=NORMAL` a power failure loses effects.
+   */
+  readonly durability?: 'full' | 'relaxed'
+}
+
+const dialect: Dialect = {
+  sequence: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+  clustered: ' WITHOUT ROWID',
+  lock: '',
+  lockOrSkip: '',
+  texts: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter}))`,
+  lists: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter}))`,
+}
+
+/** A consumer's tables in a SQLite database that the app has opened, and closes. */
+export function sqliteProcessed(
+  database: DatabaseSync,
+  { durability = 'full' }: SqliteOptions = {},
+): Processed<SqliteTx> {
+  const connection = connectionOf(database)
+  return {
+    transactionsMax: 1,
+    async open() {
+      await connection.inTurn(async () => {
+        if (durability === 'full')
+          connection.guard(() => database.exec('PRAGMA synchronous = FULL'))
+        for (const statement of tables(dialect)) connection.guard(() => database.exec(statement))
+      })
+    },
+    transaction: (work) => connection.inTurn(() => connection.transaction(work)),
+  }
+}
+
+/** Consumers of one process may share a connection; their transactions take turns. */
+const connections = new WeakMap<DatabaseSync, Connection>()
+
+function connectionOf(database: DatabaseSync): Connection {
+  const known = connections.get(database) ?? new Connection(database)
+  connections.set(database, known)
+  return known
+}
+
+const statementsMax = 500
+
+class Connection {
+  readonly #database: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  /** Runs `work` after all that came before it has ended. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+
+  async transaction<T>(work: (unit: Unit<SqliteTx>) => Promise<T>): Promise<T> {
+    this.guard(() => this.#database.exec('BEGIN IMMEDIATE'))
+    const life = { over: false }
+    try {
+      const result = await work(new SqlUnit(this.#tx(life), this.#sql(life), dialect))
+      this.guard(() => this.#database.exec('COMMIT'))
+      return result
+    } catch (error) {
+      if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      throw error
+    } finally {
+      life.over = true
+    }
+  }
+
+  /** Runs a statement of ours, and says what went wrong in the port's words. */
+  guard<T>(run: () => T): T {
+    try {
+      return run()
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new TidemarkError('PROCESSED_UNAVAILABLE', { reason }, { cause })
+    }
+  }
+
+  #prepare(text: string): StatementSync {
+    let statement = this.#statements.get(text)
+    if (!statement) {
+      if (this.#statements.size >= statementsMax) this.#statements.clear()
+      statement = this.#database.prepare(text)
+      this.#statements.set(text, statement)
+    }
+    return statement
+  }
+
+  #sql(life: Life): Sql {
+    const statement = (text: string) => {
+      assert(!life.over, 'a transaction is not used after its end')
+      return this.#prepare(text)
+    }
+    return {
+      all: async (text, ...values) =>
+        this.guard(() => statement(text).all(named(values)) as unknown as readonly Row[]),
+      run: async (text, ...values) =>
+        this.guard(() => Number(statement(text).run(named(values)).changes)),
+    }
+  }
+
+  #tx(life: Life): SqliteTx {
+    const alive = () => assert(!life.over, 'a handler does not write after its transaction')
+    return {
+      prepare: (text) => ({
+        run: (...values) => (alive(), this.#prepare(text).run(...values)),
+        get: (...values) => (alive(), this.#prepare(text).get(...values)),
+        all: (...values) => (alive(), this.#prepare(text).all(...values)),
+        // A statement that is being read must not be reset by another use of the same text.
+        iterate: (...values) => (alive(), this.#database.prepare(text).iterate(...values)),
+      }),
+      exec: (text) => (alive(), this.#database.exec(text)),
+    }
+  }
+}
+
+interface Life {
+  over: boolean
+}
+
+const named = (values: readonly Value[]): Record<string, Value> =>
+  Object.fromEntries(values.map((value, index) => [`$${index + 1}`, value]))
