@@ -9,18 +9,27 @@ import {
   type System,
   TidemarkError,
   type Topic,
+  writeFrame,
 } from '@tidemark/shared'
 import { createAccept } from './accept.ts'
+import type { Broker } from './broker/broker.ts'
 import { createDeliver } from './deliver.ts'
+import { createIngest, type IngestOptions, type IngestStatus } from './ingest.ts'
 import type { Log } from './log/log.ts'
 import { type Logger, silentLogger } from './logger.ts'
 import type { Authenticate, Authorize } from './permission.ts'
+import { createRelay, type RelayStatus } from './relay.ts'
+import type { Published } from './relay-log.ts'
 import { Session, type SessionWorld } from './session.ts'
 
 /** What a gateway is made of. */
 export interface GatewayOptions {
   readonly log: Log
   readonly topics: readonly Topic[]
+  /** Where accepted events are published. Without one they stay in the log. */
+  readonly broker?: Broker
+  /** Where the events of other services come from. Without it nothing is received. */
+  readonly ingest?: IngestOptions
   readonly authenticate: Authenticate
   readonly authorize: Authorize
   /** Where they differ from the default. */
@@ -44,6 +53,10 @@ export interface GatewayStatus {
   readonly sessions: number
   readonly draining: boolean
   readonly log: 'ok' | 'unavailable'
+  /** Absent without a broker. */
+  readonly relay?: RelayStatus
+  /** By topic. */
+  readonly ingest: Readonly<Record<string, IngestStatus>>
 }
 
 /** A running gateway. */
@@ -52,6 +65,8 @@ export interface Gateway {
   /** Serves a connection that is open. `address` is where it comes from. */
   connect(socket: Socket, address?: string): Connection
   status(): GatewayStatus
+  /** Offers a parked stream to the broker again. */
+  redrive(log: LogName, stream: string): void
   /** Sends every client away, to come back after a while. What is under way is committed or not answered. */
   drain(): Promise<void>
   /** Drains, and ends. The log stays open: it is whoever opened it who closes it. */
@@ -64,14 +79,34 @@ const awayJitterMs = 5_000
 /** Builds a gateway and starts its loops. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { log, topics, authenticate, authorize } = options
-  const { logger = silentLogger, system = realSystem } = options
-  const limits: Limits = { ...defaultLimits, ...options.limits }
+  const { broker, ingest, logger = silentLogger, system = realSystem } = options
+  const limits = toLimits(options)
   const accept = createAccept({ log, system, logger })
   const deliver = createDeliver({ log, system, logger })
   const sessions = new Set<Session>()
   const byClient = new Map<string, Session>()
   const published = new Map<string, string>()
   let draining = false
+
+  const onPublished = ({ log, upTo, parked }: Published): void => {
+    const stopped = parked.slice(0, parkedMax)
+    const streams = stopped.map(({ stream, fromRevision, code }) => ({
+      stream,
+      fromRevision,
+      code,
+    }))
+    const message = writeFrame({ type: 'published', ...log, upTo, parked: streams })
+    published.set(logKey(log), message)
+    deliver.tell(log, message)
+  }
+  const relay = broker && createRelay({ log, broker, topics, system, logger, onPublished })
+  const ingests = new Map(
+    topics.flatMap((topic) =>
+      broker && ingest
+        ? [[topic.name, createIngest({ log, broker, topic, limits, system, logger, from: ingest })]]
+        : [],
+    ),
+  )
 
   const world: SessionWorld = {
     system,
@@ -112,12 +147,34 @@ export function createGateway(options: GatewayOptions): Gateway {
       sessions: sessions.size,
       draining,
       log: accept.healthy ? 'ok' : 'unavailable',
+      ...(relay && { relay: relay.status() }),
+      ingest: Object.fromEntries([...ingests].map(([name, each]) => [name, each.status()])),
     }),
+    redrive: (name, stream) => relay?.redrive(name, stream),
     drain,
     async close() {
       await drain()
+      await Promise.all([...ingests.values()].map((each) => each.close()))
+      await relay?.close()
       await accept.close()
       await deliver.close()
     },
+  }
+}
+
+/** What an entry becomes on the broker is its data and some attributes: these have to fit as well. */
+const attributeBytesMax = 8_192
+/** Parked streams that a `published` frame names. */
+const parkedMax = 1_000
+
+/** What is accepted must be publishable, so the broker's bounds bound the clients. */
+function toLimits({ broker, limits }: GatewayOptions): Limits {
+  const wanted = { ...defaultLimits, ...limits }
+  if (!broker) return wanted
+  const { messageBytesMax, keyLengthMax } = broker.limits
+  return {
+    ...wanted,
+    eventBytesMax: Math.min(wanted.eventBytesMax, messageBytesMax - attributeBytesMax),
+    keyLengthMax: Math.min(wanted.keyLengthMax, keyLengthMax),
   }
 }

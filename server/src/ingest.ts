@@ -1,0 +1,166 @@
+/**
+ * Broker to log. A message is settled after the commit that holds its event, so a crash repeats and
+ * never loses; an echo of our own event is an id that the log knows, and changes nothing. While the log
+ * takes nothing no receiver is open, so that sound messages do not use up their deliveries.
+ */
+import {
+  backoffMs,
+  isTidemarkError,
+  type Limits,
+  parseClaim,
+  sleep,
+  type System,
+  TidemarkError,
+  type Topic,
+} from '@tidemark/shared'
+import type { Broker, Received, Receiver } from './broker/broker.ts'
+import { findFault, hashLine } from './check.ts'
+import { fromMessage } from './cloudevents.ts'
+import { withDeadline } from './deadline.ts'
+import type { Attempt, Log } from './log/log.ts'
+import type { Logger } from './logger.ts'
+
+/** Messages that one transaction takes. */
+const receiveMax = 100
+/** How long one look for messages lasts, and how much later it is given up, in milliseconds. */
+const receiveMs = 10_000
+const graceMs = 30_000
+/** A receiver that has had nothing for so long may be dead without knowing: it is opened anew. In milliseconds. */
+const quietMsMax = 300_000
+const backoff = { firstMs: 500, maxMs: 30_000 }
+
+/** Where the events of other services are received. */
+export interface IngestOptions {
+  /** The subscription that each topic has for the gateway. */
+  readonly subscription: string
+  /** Set where the subscription requires sessions: how many are read at a time. */
+  readonly sessions?: number
+}
+
+/** How the ingest of one topic is. */
+export interface IngestStatus {
+  readonly state: 'ok' | 'retrying'
+  /** The code of the error that it waits out. */
+  readonly code?: string | undefined
+  /** Messages dead-lettered since the start. */
+  readonly deadLettered: number
+}
+
+/** The ingest of one topic. */
+export interface Ingest {
+  status(): IngestStatus
+  /** Finishes the transaction at hand. */
+  close(): Promise<void>
+}
+
+/** Builds the ingest of one topic, and starts its loop. */
+export function createIngest(options: {
+  readonly log: Log
+  readonly broker: Broker
+  readonly topic: Topic
+  readonly limits: Limits
+  readonly system: System
+  readonly logger: Logger
+  readonly from: IngestOptions
+}): Ingest {
+  const { log, broker, topic, system, logger, from } = options
+  const holder = `ingest/${topic.name}/${system.uuid()}`
+  const stop = new AbortController()
+  let code: string | undefined
+  let deadLettered = 0
+  let opened: Receiver | undefined
+
+  async function run(): Promise<void> {
+    for (let failures = 0; !stop.signal.aborted; failures += 1) {
+      try {
+        // A write that does nothing else: it throws while the log takes nothing.
+        await log.lease(holder, holder, 1)
+        await receive(() => (failures = 0))
+      } catch (error) {
+        if (code === undefined) {
+          const fields = { event: 'ingest-waiting', topic: topic.name, err: error }
+          logger.warn(fields, 'nothing can be received for now')
+        }
+        code = isTidemarkError(error) ? error.code : 'unknown'
+      }
+      const ms = backoffMs(backoff, failures, system.random)
+      await sleep(system, ms, stop.signal)
+    }
+  }
+
+  /** Receives for as long as it goes well. */
+  async function receive(onSuccess: () => void): Promise<void> {
+    const receiver = broker.receiver({ topic: topic.name, ...from })
+    opened = receiver
+    let heardAt = system.mono()
+    try {
+      while (!stop.signal.aborted && system.mono() - heardAt < quietMsMax) {
+        const late = (): Error => new TidemarkError('BROKER_UNAVAILABLE', { reason: 'no answer' })
+        const received = receiver.receive(receiveMax, receiveMs)
+        const messages = await withDeadline(system, receiveMs + graceMs, received, late)
+        await take(receiver, messages)
+        if (messages.length > 0) heardAt = system.mono()
+        code = undefined
+        onSuccess()
+      }
+    } finally {
+      opened = undefined
+      await receiver.close()
+    }
+  }
+
+  /** Appends what the messages carry in one transaction, and then settles them. */
+  async function take(receiver: Receiver, messages: readonly Received[]): Promise<void> {
+    const sound: Received[] = []
+    const attempts: Attempt[] = []
+    const unsound: [Received, TidemarkError][] = []
+    for (const message of messages) {
+      try {
+        attempts.push(toAttempt(topic, options.limits, message))
+        sound.push(message)
+      } catch (error) {
+        if (!isTidemarkError(error)) throw error
+        unsound.push([message, error])
+      }
+    }
+    if (attempts.length > 0) await log.append([attempts])
+    await Promise.all(sound.map((message) => settle(receiver, message)))
+    for (const [message, error] of unsound) await settle(receiver, message, error)
+  }
+
+  async function settle(receiver: Receiver, message: Received, error?: TidemarkError) {
+    try {
+      if (!error) return await receiver.settle(message, { type: 'complete' })
+      const fields = { event: 'message-dead-lettered', topic: topic.name, code: error.code }
+      logger.warn({ ...fields, message: message.id }, 'a message is no event of this topic')
+      const { code: reason, message: description } = error
+      await receiver.settle(message, { type: 'deadLetter', reason, description })
+      deadLettered += 1
+    } catch (error) {
+      // It will be handed out again, and then be known.
+      if (!isTidemarkError(error, 'LOCK_LOST')) throw error
+    }
+  }
+
+  const done = run()
+  return {
+    status: () => ({ state: code === undefined ? 'ok' : 'retrying', code, deadLettered }),
+    async close() {
+      stop.abort()
+      await opened?.close()
+      await done
+    },
+  }
+}
+
+/** The attempt that a message makes. Throws what it is dead-lettered for. */
+function toAttempt(topic: Topic, limits: Limits, message: Received): Attempt {
+  const { scope, author, line } = fromMessage(topic.name, message)
+  const { id, stream, type, version, data } = parseClaim(line, limits.depthMax)
+  const fault = findFault(topic, type, version, data)
+  if (fault?.code === 'UNKNOWN_TYPE') throw new TidemarkError('UNKNOWN_TYPE', fault.details)
+  if (fault?.code === 'SCHEMA_INVALID') throw new TidemarkError('SCHEMA_INVALID', fault.details)
+  const log = { topic: topic.name, scope }
+  const events = [{ id, stream, line, hash: hashLine(line) }]
+  return { log, author, source: 'broker', events }
+}

@@ -1,0 +1,373 @@
+/** One log's relay: takes the lease, reads on from the cursor, publishes, parks, saves. */
+import {
+  backoffMs,
+  Doorbell,
+  type Entry,
+  type Epoch,
+  type ErrorCode,
+  isTidemarkError,
+  logKey,
+  type LogName,
+  parseEntry,
+  type Position,
+  sleep,
+  type System,
+  TidemarkError,
+} from '@tidemark/shared'
+import type { Broker, Message, PublishResult } from './broker/broker.ts'
+import { toMessage } from './cloudevents.ts'
+import { withDeadline } from './deadline.ts'
+import type { Lease, Log, Parked } from './log/log.ts'
+import type { Logger } from './logger.ts'
+
+/** How far a log has been brought to the broker. */
+export interface Published {
+  readonly log: LogName
+  readonly upTo: Position
+  readonly parked: readonly Parked[]
+}
+
+/** One micro-batch, in UTF-16 code units of entry lines. */
+const batchLengthMax = 131_072
+/** A lease is held this long without being renewed, and renewed after a third of it, in milliseconds. */
+const leaseMs = 30_000
+/** How far the saved cursor may lag behind the broker's confirmations, in milliseconds. */
+const saveMs = 100
+/** The log is looked at again after this long, should a doorbell have been lost, in milliseconds. */
+const pollMs = 1_000
+/** A publish that has not been answered by then is taken for lost, in milliseconds. */
+const publishMsMax = 60_000
+const backoff = { firstMs: 200, maxMs: 30_000 }
+/** How often a missing topic is looked for before streams are parked: it may be on its way. */
+const missingMax = 6
+
+/** An entry on its way to the broker. */
+interface Item {
+  readonly entry: Entry
+  readonly message: Message
+}
+
+/** The relay of one log. */
+export class LogRelay {
+  readonly #log: Log
+  readonly #broker: Broker
+  readonly #system: System
+  readonly #logger: Logger
+  readonly #name: LogName
+  readonly #holder: string
+  readonly #onPublished: (published: Published) => void
+  readonly #bell = new Doorbell()
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+  #lease: Lease | undefined
+  #leasedAt = 0
+  #epoch: Epoch | undefined
+  #cursor = 0 as Position
+  #parked = new Map<string, Parked>()
+  /** What has changed since the last save, and when that was. */
+  #unsaved: { readonly parked: Set<string>; readonly unparked: Set<string> } | undefined
+  #savedAt = 0
+  #redrives = new Set<string>()
+  #missing = 0
+  #trouble: ErrorCode | undefined
+  #published: Published | undefined
+
+  constructor(options: {
+    readonly log: Log
+    readonly broker: Broker
+    readonly system: System
+    readonly logger: Logger
+    readonly name: LogName
+    readonly holder: string
+    readonly onPublished: (published: Published) => void
+  }) {
+    this.#log = options.log
+    this.#broker = options.broker
+    this.#system = options.system
+    this.#logger = options.logger
+    this.#name = options.name
+    this.#holder = options.holder
+    this.#onPublished = options.onPublished
+    this.#done = this.#run()
+  }
+
+  /** There may be new entries. */
+  refresh(): void {
+    this.#bell.ring()
+  }
+
+  redrive(stream: string): void {
+    this.#redrives.add(stream)
+    this.#bell.ring()
+  }
+
+  /** The error that it waits out, if any. */
+  get trouble(): ErrorCode | undefined {
+    return this.#trouble
+  }
+
+  get published(): Published | undefined {
+    return this.#published
+  }
+
+  get parkedCount(): number {
+    return this.#parked.size
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    let failures = 0
+    while (!signal.aborted) {
+      try {
+        if (!(await this.#hasWork())) await this.#pause(pollMs)
+        else if (!(await this.#hold())) await this.#pause(leaseMs / 3)
+        else if (!(await this.#step())) await this.#pause(this.#unsaved ? saveMs : pollMs)
+        failures = 0
+      } catch (error) {
+        this.#lease = undefined
+        const fields = { event: 'relay-failed', log: logKey(this.#name), err: error }
+        this.#logger.warn(fields, 'the relay starts again from its cursor')
+        await sleep(this.#system, backoffMs(backoff, failures, this.#system.random), signal)
+        failures += 1
+      }
+    }
+    await this.#leave()
+  }
+
+  /** Is there anything that needs the lease? Renewing it is a write, and most logs rest most of the time. */
+  async #hasWork(): Promise<boolean> {
+    if (!this.#published || this.#unsaved || this.#redrives.size > 0) return true
+    return (await this.#log.head(this.#name)).position > this.#cursor
+  }
+
+  /** Waits for a ring, or for `ms` milliseconds. */
+  async #pause(ms: number): Promise<void> {
+    const cancel = this.#system.after(ms, () => this.#bell.ring())
+    await this.#bell.wait(this.#stop.signal)
+    cancel()
+  }
+
+  /** Takes or renews the lease. With a new one, what was known is read again: somebody else may have moved on. */
+  async #hold(): Promise<boolean> {
+    const now = this.#system.mono()
+    if (this.#lease && now - this.#leasedAt < leaseMs / 3) return true
+    const lease = await this.#log.lease(this.#leaseName, this.#holder, leaseMs)
+    this.#leasedAt = now
+    if (lease && lease.term !== this.#lease?.term) {
+      const { cursor, parked } = await this.#log.relayed(this.#name)
+      this.#epoch = (await this.#log.head(this.#name)).epoch
+      this.#cursor = cursor
+      this.#parked = new Map(parked.map((each) => [each.stream, each]))
+      this.#unsaved = undefined
+      this.#tell()
+    }
+    this.#lease = lease
+    return lease !== undefined
+  }
+
+  get #leaseName(): string {
+    return `relay/${logKey(this.#name)}`
+  }
+
+  /** Publishes one micro-batch. Answers whether there may be more to do at once. */
+  async #step(): Promise<boolean> {
+    const [stream] = this.#redrives
+    if (stream !== undefined) return await this.#tryRedrive(stream)
+    const page = await this.#log.read(this.#name, this.#cursor, batchLengthMax)
+    const entries = this.#parse(page.chunks).filter(({ entry }) => !this.#parked.has(entry.stream))
+    if (!(await this.#publish(entries))) return false
+    if (page.upTo > this.#cursor) {
+      this.#cursor = page.upTo
+      this.#changes()
+    }
+    const due = this.#system.mono() - this.#savedAt >= saveMs
+    if (this.#unsaved && due) await this.#save()
+    return page.more
+  }
+
+  /** The entries that are ours to publish: what came from the broker is there already. */
+  #parse(chunks: readonly string[]): Item[] {
+    const epoch = this.#epoch
+    if (epoch === undefined) return []
+    return chunks
+      .flatMap((chunk) => chunk.split('\n'))
+      .map((line) => ({ line, entry: parseEntry(this.#name, line) }))
+      .filter(({ entry }) => entry.source === 'client')
+      .map(({ line, entry }) => ({ entry, message: toMessage(this.#name, epoch, line, entry) }))
+  }
+
+  /** Publishes in order until each item is confirmed or its stream is parked. False where we have to stop. */
+  async #publish(items: readonly Item[]): Promise<boolean> {
+    let rest = items
+    for (let attempt = 0; rest.length > 0;) {
+      const [now, later] = this.#split(rest)
+      const results = await this.#send(now)
+      const parked = new Set<string>()
+      const again: Item[] = []
+      let waitFor: TidemarkError | undefined
+      for (const [at, item] of now.entries()) {
+        const error = results[at]
+        const { stream } = item.entry
+        if (!error || parked.has(stream)) continue
+        if (this.#isFinal(error)) {
+          this.#park(item, error, attempt + 1)
+          parked.add(stream)
+        } else {
+          again.push(item)
+          waitFor ??= error
+        }
+      }
+      rest = [...again, ...later.filter(({ entry }) => !parked.has(entry.stream))]
+      this.#note(waitFor)
+      if (waitFor && !(await this.#backOff(waitFor, attempt))) return false
+      attempt = waitFor ? attempt + 1 : 0
+    }
+    return true
+  }
+
+  /** What may be too large is the last of its stream in a send, so that nothing passes it should it be parked. */
+  #split(items: readonly Item[]): readonly [readonly Item[], readonly Item[]] {
+    const large = this.#broker.limits.messageBytesMax / 2
+    const ended = new Set<string>()
+    const later = new Set<Item>()
+    for (const item of items) {
+      const { stream } = item.entry
+      if (ended.has(stream)) later.add(item)
+      else if (item.message.body.length > large) ended.add(stream)
+    }
+    if (later.size === 0) return [items, []]
+    return [items.filter((item) => !later.has(item)), [...later]]
+  }
+
+  async #send(items: readonly Item[]): Promise<readonly PublishResult[]> {
+    const messages = items.map(({ message }) => message)
+    const late = (): Error => new Error(`no answer within ${publishMsMax} ms`)
+    try {
+      const publishing = this.#broker.publish(this.#name.topic, messages)
+      return await withDeadline(this.#system, publishMsMax, publishing, late)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const error = new TidemarkError('BROKER_UNAVAILABLE', { reason }, { cause })
+      return items.map(() => error)
+    }
+  }
+
+  /** Will this never pass? A topic that is missing gets some time to appear. */
+  #isFinal(error: TidemarkError): boolean {
+    if (error.code !== 'ENTITY_MISSING') return error.recovery === 'never'
+    return this.#missing >= missingMax
+  }
+
+  #note(error: TidemarkError | undefined): void {
+    this.#missing = error?.code === 'ENTITY_MISSING' ? this.#missing + 1 : error ? this.#missing : 0
+    if (error && this.#trouble === undefined) {
+      const fields = { event: 'relay-waiting', log: logKey(this.#name), code: error.code }
+      this.#logger.warn({ ...fields, err: error }, 'the broker takes nothing: the relay waits')
+    }
+    this.#trouble = error?.code
+  }
+
+  /** Waits before the next try, with the lease kept. False where it was lost, or we are to stop. */
+  async #backOff(error: TidemarkError, attempt: number): Promise<boolean> {
+    const retryAfterMs = isTidemarkError(error, 'BROKER_BUSY') ? error.details.retryAfterMs : 0
+    const ms = backoffMs(backoff, attempt, this.#system.random, retryAfterMs)
+    const until = this.#system.mono() + ms
+    const term = this.#lease?.term
+    while (!this.#stop.signal.aborted) {
+      if (!(await this.#hold()) || this.#lease?.term !== term) return false
+      const left = until - this.#system.mono()
+      if (left <= 0) return true
+      await sleep(this.#system, Math.min(left, leaseMs / 3), this.#stop.signal)
+    }
+    return false
+  }
+
+  #park({ entry }: Item, error: TidemarkError, attempts: number): void {
+    const { stream, position, revision } = entry
+    const { code, message: reason } = error
+    const known = this.#parked.get(stream)
+    const before = known?.fromPosition === position ? known.attempts : 0
+    this.#parked.set(stream, {
+      stream,
+      fromPosition: position,
+      fromRevision: revision,
+      code,
+      reason: reason.slice(0, 500),
+      attempts: before + attempts,
+    })
+    const changes = this.#changes()
+    changes.parked.add(stream)
+    changes.unparked.delete(stream)
+    const fields = { event: 'stream-parked', log: logKey(this.#name), stream, position, code }
+    this.#logger.error(fields, 'the broker can never take this event: its stream is parked')
+  }
+
+  /** Publishes what a parked stream has up to the cursor, from the entry that it stopped at. */
+  async #tryRedrive(stream: string): Promise<boolean> {
+    const parked = this.#parked.get(stream)
+    if (parked) {
+      this.#missing = missingMax
+      let position = (parked.fromPosition - 1) as Position
+      while (position < this.#cursor) {
+        const page = await this.#log.read(this.#name, position, batchLengthMax)
+        const items = this.#parse(page.chunks).filter(
+          ({ entry }) =>
+            entry.stream === stream &&
+            entry.position >= parked.fromPosition &&
+            entry.position <= this.#cursor,
+        )
+        if (!(await this.#publish(items))) return false
+        if (this.#parked.get(stream) !== parked) break
+        position = page.upTo
+      }
+      if (this.#parked.get(stream) === parked) {
+        this.#parked.delete(stream)
+        const changes = this.#changes()
+        changes.unparked.add(stream)
+        changes.parked.delete(stream)
+      }
+      await this.#save()
+    }
+    this.#redrives.delete(stream)
+    return true
+  }
+
+  #changes(): { readonly parked: Set<string>; readonly unparked: Set<string> } {
+    this.#unsaved ??= { parked: new Set(), unparked: new Set() }
+    return this.#unsaved
+  }
+
+  async #save(): Promise<void> {
+    const unsaved = this.#unsaved
+    if (!this.#lease || !unsaved) return
+    await this.#log.saveRelayed(this.#lease, this.#name, {
+      cursor: this.#cursor,
+      parked: [...unsaved.parked].flatMap((stream) => this.#parked.get(stream) ?? []),
+      unparked: [...unsaved.unparked],
+    })
+    this.#unsaved = undefined
+    this.#savedAt = this.#system.mono()
+    this.#tell()
+  }
+
+  #tell(): void {
+    this.#published = { log: this.#name, upTo: this.#cursor, parked: [...this.#parked.values()] }
+    this.#onPublished(this.#published)
+  }
+
+  /** Saves what was confirmed and gives the lease back. Where that fails, its time runs out by itself. */
+  async #leave(): Promise<void> {
+    try {
+      await this.#save()
+      if (this.#lease) await this.#log.release(this.#lease)
+    } catch (error) {
+      const fields = { event: 'relay-failed', log: logKey(this.#name), err: error }
+      this.#logger.warn(fields, 'the relay could not save its cursor: what follows it is repeated')
+    }
+  }
+}
