@@ -79,6 +79,8 @@ export class LogDisk {
           (image) => image.saveRelayed(lease, log, progress),
           () => this.#tellRelayed(log, progress),
         ),
+      remedy: (log, remedy) => write((image) => image.remedy(log, remedy)),
+      remedies: (log, max) => read((image) => image.remedies(log, max)),
       onAppend: (heard) => this.#listen(life, heard),
       close: async () => {},
     }

@@ -9,7 +9,7 @@ import {
   writeClaim,
 } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Attempt, AttemptEvent, Lease, Log, Outcome, Parked } from './log.ts'
+import type { Attempt, AttemptEvent, Lease, Log, Outcome, Parked, Remedy } from './log.ts'
 
 const log: LogName = { topic: 'inventory', scope: 'shop-7' }
 const other: LogName = { topic: 'inventory', scope: 'shop-8' }
@@ -352,5 +352,54 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     const theirs = (await tested.lease('relay', 'b', 1_000)) as Lease
     await tested.saveRelayed(theirs, log, { cursor: at(1), parked: [], unparked: ['sku-1'] })
     expect(await tested.relayed(log)).toEqual({ cursor: 1, parked: [] })
+  })
+
+  /** Parks sku-1 at its first event, and says how to decide about it. */
+  const park = async (): Promise<{ readonly parked: Parked; readonly lease: Lease }> => {
+    await one(someEvent())
+    const lease = (await tested.lease('relay', 'a', 1_000)) as Lease
+    const parked: Parked = {
+      stream: 'sku-1',
+      fromPosition: at(1),
+      fromRevision: 1,
+      code: 'ENTITY_MISSING',
+      reason: 'no such topic',
+      attempts: 7,
+    }
+    await tested.saveRelayed(lease, log, { cursor: at(1), parked: [parked], unparked: [] })
+    return { parked, lease }
+  }
+  const remedy: Remedy = {
+    stream: 'sku-1',
+    fromRevision: 1,
+    action: 'redrive',
+    by: 'ann',
+    at: 1,
+    note: 'the topic is there now',
+  }
+
+  test('[O1] what a person decides about a parked stream is kept for the relay, and for ever', async () => {
+    const { parked, lease } = await park()
+    expect(await tested.remedy(log, remedy)).toBe(true)
+    expect((await tested.relayed(log)).parked).toEqual([{ ...parked, remedy: 'redrive' }])
+    await tested.saveRelayed(lease, log, { cursor: at(1), parked: [], unparked: ['sku-1'] })
+    expect((await tested.relayed(log)).parked).toEqual([])
+    expect(await tested.remedies(log, 10)).toEqual([remedy])
+    expect(await tested.remedies(other, 10)).toEqual([])
+  })
+
+  test('[O2] deciding twice decides once, and a decision about a stream that has moved on counts for nothing', async () => {
+    const { parked, lease } = await park()
+    expect(await tested.remedy(log, remedy)).toBe(true)
+    expect(await tested.remedy(log, { ...remedy, action: 'discard' })).toBe(false)
+    const later = { ...parked, fromPosition: at(2), fromRevision: 2 }
+    await tested.saveRelayed(lease, log, { cursor: at(2), parked: [later], unparked: [] })
+    expect(await tested.remedy(log, remedy)).toBe(false)
+    expect(await tested.remedy(log, { ...remedy, stream: 'sku-2' })).toBe(false)
+    expect(await tested.remedy(other, remedy)).toBe(false)
+    expect((await tested.relayed(log)).parked).toEqual([later])
+    expect(await tested.remedy(log, { ...remedy, fromRevision: 2, action: 'discard' })).toBe(true)
+    expect((await tested.remedies(log, 1)).map(({ action }) => action)).toEqual(['discard'])
+    expect(await tested.remedies(log, 10)).toHaveLength(2)
   })
 }

@@ -91,6 +91,23 @@ export interface Parked {
   readonly reason: string
   /** How often the entry at `fromPosition` was offered to the broker. */
   readonly attempts: number
+  /** What a person has asked for and the relay has not done yet. */
+  readonly remedy?: Remedy['action'] | undefined
+}
+
+/** What a person decides about a parked stream. The relay does it, under its lease, so that the stream's order is kept. */
+export interface Remedy {
+  readonly stream: string
+  /** Where the stream was parked when they decided. It counts only while it is still parked there. */
+  readonly fromRevision: number
+  /** `redrive`: publish again from there. `discard`: never publish the event there, and go on with the next. */
+  readonly action: 'redrive' | 'discard'
+  /** Who. */
+  readonly by: string
+  /** When, in ms since 1970. */
+  readonly at: number
+  /** Why. */
+  readonly note: string
 }
 
 /** What the relay writes down when it moves on, in one transaction. */
@@ -138,6 +155,13 @@ export interface Log {
   relayed(log: LogName): Promise<{ readonly cursor: Position; readonly parked: readonly Parked[] }>
   /** Moves the relay on. Throws `LEASE_LOST` where the lease is not the newest of its name. */
   saveRelayed(lease: Lease, log: LogName, progress: RelayProgress): Promise<void>
+  /**
+   * Writes down what a person decided about a parked stream, for the relay to do. False, and nothing is
+   * written, where the stream is not parked there any more or something has been asked for already.
+   */
+  remedy(log: LogName, remedy: Remedy): Promise<boolean>
+  /** What people decided about a log's parked streams, newest first. It is kept for ever. */
+  remedies(log: LogName, max: number): Promise<readonly Remedy[]>
 
   /** Calls `heard` after each commit with the logs that grew. A hint: readers poll as well. */
   onAppend(heard: (logs: readonly LogName[]) => void): () => void

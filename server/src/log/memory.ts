@@ -16,7 +16,17 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import { judgeChains, type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
-import type { Attempt, Head, Lease, Log, Outcome, Page, Parked, RelayProgress } from './log.ts'
+import type {
+  Attempt,
+  Head,
+  Lease,
+  Log,
+  Outcome,
+  Page,
+  Parked,
+  RelayProgress,
+  Remedy,
+} from './log.ts'
 
 /** A batch's entries, as they are read. */
 interface Run {
@@ -31,6 +41,7 @@ interface Held {
   readonly known: Map<EventId, Known>
   readonly revisions: Map<string, number>
   readonly parked: Map<string, Parked>
+  readonly remedies: Remedy[]
   head: number
   receivedAt: number
   relayed: number
@@ -164,6 +175,19 @@ class MemoryLog implements Log, Transaction {
     for (const parked of progress.parked) held.parked.set(parked.stream, parked)
   }
 
+  async remedy(log: LogName, remedy: Remedy): Promise<boolean> {
+    const held = this.#held(log)
+    const parked = held.parked.get(remedy.stream)
+    if (!parked || parked.remedy || parked.fromRevision !== remedy.fromRevision) return false
+    held.parked.set(remedy.stream, { ...parked, remedy: remedy.action })
+    held.remedies.unshift(remedy)
+    return true
+  }
+
+  async remedies(log: LogName, max: number): Promise<readonly Remedy[]> {
+    return this.#logs.get(logKey(log))?.remedies.slice(0, max) ?? []
+  }
+
   onAppend(heard: (logs: readonly LogName[]) => void): () => void {
     this.#listeners.add(heard)
     return () => void this.#listeners.delete(heard)
@@ -182,6 +206,7 @@ class MemoryLog implements Log, Transaction {
       known: new Map(),
       revisions: new Map(),
       parked: new Map(),
+      remedies: [],
       head: 0,
       receivedAt: 0,
       relayed: 0,

@@ -22,7 +22,17 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import { judgeChains, type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
-import type { Attempt, Head, Lease, Log, Outcome, Page, Parked, RelayProgress } from './log.ts'
+import type {
+  Attempt,
+  Head,
+  Lease,
+  Log,
+  Outcome,
+  Page,
+  Parked,
+  RelayProgress,
+  Remedy,
+} from './log.ts'
 
 const schemaVersion = 1
 /** 'TIDE': marks the file as ours. */
@@ -53,8 +63,12 @@ const schema = `
   create table parked (
     log integer not null, stream text not null, from_position integer not null,
     from_revision integer not null, code text not null, reason text not null,
-    attempts integer not null, primary key (log, stream)
+    attempts integer not null, remedy text, primary key (log, stream)
   ) strict, without rowid;
+  create table remedies (
+    nth integer primary key, log integer not null, stream text not null, revision integer not null,
+    action text not null, by text not null, at integer not null, note text not null
+  ) strict;
   create table leases (name text primary key, holder text not null, term integer not null,
     until integer not null) strict, without rowid;
 `
@@ -198,7 +212,7 @@ class SqliteLog implements Log {
       const row = this.#row(log)
       if (!row) return { cursor: 0 as Position, parked: [] }
       const relayed = this.#statements.relayed.get(row.log) as { cursor: number } | undefined
-      const parked = this.#statements.parked.all(row.log) as unknown as Parked[]
+      const parked = this.#statements.parked.all(row.log).map(toParked)
       return { cursor: (relayed?.cursor ?? 0) as Position, parked }
     })
   }
@@ -212,10 +226,29 @@ class SqliteLog implements Log {
       this.#statements.saveRelayed.run(row.log, progress.cursor)
       for (const stream of progress.unparked) this.#statements.unpark.run(row.log, stream)
       for (const each of progress.parked) {
-        const { stream, fromPosition, fromRevision, code, reason, attempts } = each
+        const { stream, fromPosition, fromRevision, code, reason, attempts, remedy } = each
         const place = [stream, fromPosition, fromRevision] as const
-        this.#statements.park.run(row.log, ...place, code, reason, attempts)
+        this.#statements.park.run(row.log, ...place, code, reason, attempts, remedy ?? null)
       }
+    })
+  }
+
+  async remedy(log: LogName, remedy: Remedy): Promise<boolean> {
+    const { stream, fromRevision, action, by, at, note } = remedy
+    return this.#transact(() => {
+      const row = this.#row(log)
+      if (!row) return false
+      const { changes } = this.#statements.remedy.run(action, row.log, stream, fromRevision)
+      if (changes === 0) return false
+      this.#statements.addRemedy.run(row.log, stream, fromRevision, action, by, at, note)
+      return true
+    })
+  }
+
+  async remedies(log: LogName, max: number): Promise<readonly Remedy[]> {
+    return translating(() => {
+      const row = this.#row(log)
+      return row ? (this.#statements.remedies.all(row.log, max) as unknown as Remedy[]) : []
     })
   }
 
@@ -413,6 +446,11 @@ interface VerdictRow {
   readonly refusal: string | null
 }
 
+/** A row of `parked`; where nothing was asked for there is no remedy. */
+function toParked({ remedy, ...parked }: Readonly<Record<string, unknown>>): Parked {
+  return (remedy === null ? parked : { ...parked, remedy }) as unknown as Parked
+}
+
 interface LeaseRow {
   readonly holder: string
   readonly term: number
@@ -465,9 +503,20 @@ function prepareStatements(database: DatabaseSync) {
     saveRelayed: prepare('insert or replace into relayed (log, cursor) values (?, ?)'),
     parked: prepare(
       `select stream, from_position as fromPosition, from_revision as fromRevision, code, reason,
-        attempts from parked where log = ? order by from_position`,
+        attempts, remedy from parked where log = ? order by from_position`,
     ),
-    park: prepare('insert or replace into parked values (?, ?, ?, ?, ?, ?, ?)'),
+    park: prepare('insert or replace into parked values (?, ?, ?, ?, ?, ?, ?, ?)'),
+    remedy: prepare(
+      `update parked set remedy = ?
+        where log = ? and stream = ? and from_revision = ? and remedy is null`,
+    ),
+    addRemedy: prepare(
+      'insert into remedies (log, stream, revision, action, by, at, note) values (?, ?, ?, ?, ?, ?, ?)',
+    ),
+    remedies: prepare(
+      `select stream, revision as fromRevision, action, by, at, note from remedies
+        where log = ? order by nth desc limit ?`,
+    ),
     unpark: prepare('delete from parked where log = ? and stream = ?'),
     lease: prepare('select holder, term, until from leases where name = ?'),
     saveLease: prepare(
