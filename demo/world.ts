@@ -77,18 +77,19 @@ async function keepRunning(
   const start = () =>
     startProcess({ script: `${name}.ts`, args, env, logFile: join(dataFolder, `${name}.log`) })
   let running = await start()
-  let closed = false
+  const closing = new AbortController()
+  const { signal } = closing
   const keep = async () => {
     let how = await running.gone
-    while (!closed) {
+    while (!signal.aborted) {
       onRestart(name, how)
       try {
         running = await start()
-        if (closed) await running.stop()
+        if (signal.aborted) await running.stop()
         how = await running.gone
       } catch (error) {
         how = error instanceof Error ? error.message : String(error)
-        await sleep(system, restartMs)
+        await sleep(system, restartMs, signal)
       }
     }
   }
@@ -96,7 +97,7 @@ async function keepRunning(
   return {
     now: () => running,
     async close() {
-      closed = true
+      closing.abort()
       await running.stop()
       await kept
     },

@@ -1,0 +1,103 @@
+/** Everything for real, for one test: broker, gateway and purchasing service as processes, and browsers. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import { buildPages } from '../build.ts'
+import { importStock } from '../stock.ts'
+import { startWorld, type World } from '../world.ts'
+import { findChromium } from './chromium.ts'
+
+/** A running demo, and what to open it with. */
+export interface Rig {
+  readonly world: World
+  readonly dataFolder: string
+  /** Opens the page of a device in a browser of its own: another process, another profile. */
+  open(device: 'a' | 'b'): Promise<Page>
+  /** Opens the page with both panes in one browser. */
+  openPanes(): Promise<Page>
+  close(): Promise<void>
+}
+
+/** Starts a rig whose shelves are filled from `stockFile`. */
+export async function startRig(stockFile: string): Promise<Rig> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-e2e-'))
+  const pagesFolder = join(folder, 'pages')
+  const dataFolder = join(folder, 'data')
+  await buildPages(pagesFolder)
+  const world = await startWorld({ port: await findPort(), dataFolder, pagesFolder })
+  await importStock(stockFile, `${world.url.replace('http', 'ws')}/sync`, () => {})
+  const browsers: BrowserContext[] = []
+  const openPage = async (path: string): Promise<Page> => {
+    const { executablePath, args, env } = await findChromium()
+    const profile = join(folder, `profile-${browsers.length}`)
+    const options = { executablePath, args: [...args], env, viewport: { width: 1440, height: 900 } }
+    const browser = await chromium.launchPersistentContext(profile, options)
+    browsers.push(browser)
+    const page = browser.pages()[0] ?? (await browser.newPage())
+    await page.goto(`${world.url}/${path}`)
+    return page
+  }
+  return {
+    world,
+    dataFolder,
+    open: async (device) => {
+      const page = await openPage(`device.html?device=${device}`)
+      await synced(page)
+      return page
+    },
+    openPanes: () => openPage(''),
+    async close() {
+      await Promise.all(browsers.map((browser) => browser.close()))
+      await world.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A port that nobody listens on. */
+export async function findPort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const address = probe.address()
+  await new Promise((resolve) => probe.close(resolve))
+  if (typeof address !== 'object' || !address) throw new Error('no port')
+  return address.port
+}
+
+/** Waits until the device has everything, and nothing of its own waits any more. */
+export async function synced(page: Page, timeout = 60_000): Promise<void> {
+  await page.waitForFunction(
+    () => {
+      const { link, pending, logs } = window.tidemark.status.getSnapshot()
+      return link === 'online' && pending === 0 && logs['inventory']?.caughtUp === true
+    },
+    undefined,
+    { timeout, polling: 50 },
+  )
+}
+
+/** Waits until the device stores the log up to `position`. */
+export async function reaches(page: Page, position: number, timeout = 60_000): Promise<void> {
+  await page.waitForFunction(
+    (wanted) => (window.tidemark.status.getSnapshot().logs['inventory']?.position ?? 0) >= wanted,
+    position,
+    { timeout, polling: 50 },
+  )
+}
+
+/** Waits until `look` finds something. For what no page can tell: files, processes, health. */
+export async function eventually<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  what: string,
+  timeout = 60_000,
+): Promise<T> {
+  const deadline = performance.now() + timeout
+  for (;;) {
+    const found = await look()
+    if (found !== undefined) return found
+    if (performance.now() > deadline) throw new Error(`Not within ${timeout} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
