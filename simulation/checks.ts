@@ -5,7 +5,7 @@
  */
 import { type LogName, logKey } from '@tidemark/shared'
 import type { Answer, DeviceLog, Fact } from './history.ts'
-import { idOf, type ReadEntry, readEntry, readEvent } from './lines.ts'
+import { idOf, type ReadEntry, type ReadEvent, readEntry, readEvent } from './lines.ts'
 
 /** The invariants that are judged. */
 export const invariants = {
@@ -97,7 +97,7 @@ export class Judge {
       case 'appended':
         return this.#seeAppended(fact)
       case 'promised':
-        return fact.ids.forEach((id) => this.#seePromised(id))
+        return fact.events.forEach(({ id, data }) => this.#seePromised(id, data))
       case 'forgotten':
         return fact.ids.forEach((id) => void (this.#known(id).isForgotten = true))
       case 'replied':
@@ -133,9 +133,14 @@ export class Judge {
     return this.#log(log).entries
   }
 
-  /** What a device has neither had accepted nor refused. */
+  /** What a device holds as pending. */
   pending(device: string): readonly string[] {
-    return [...this.#device(device).pending].filter((id) => !this.#places.has(id))
+    return [...this.#device(device).pending]
+  }
+
+  /** Everything that a device has ever appended. */
+  appendedBy(device: string): readonly string[] {
+    return this.#byDevice.get(device) ?? []
   }
 
   /** How far a device is in a log. */
@@ -201,12 +206,17 @@ export class Judge {
         isForgotten: false,
       })
     }
-    this.#byDevice.set(device, [...(this.#byDevice.get(device) ?? []), ...batch])
+    const all = this.#byDevice.get(device) ?? []
+    all.push(...batch)
+    this.#byDevice.set(device, all)
   }
 
-  #seePromised(id: string): void {
+  #seePromised(id: string, data: unknown): void {
     const appended = this.#appended.get(id)
     if (!appended) return fail('I10', `${id} was called saved, and no transaction holds it.`)
+    if (JSON.stringify(readEvent(appended.line).data) !== JSON.stringify(data)) {
+      fail('I2', `${id} is not what the app appended: ${appended.line}.`)
+    }
     appended.isPromised = true
   }
 
@@ -230,7 +240,7 @@ export class Judge {
       known.lines.push(line)
       this.#places.set(entry.event.id, { log: logKey(log), position: entry.position })
     }
-    this.#checkBatches(known, lines)
+    this.#checkBatches(lines)
   }
 
   #checkOrigin(log: LogName, { event, claim, author, source }: ReadEntry): void {
@@ -243,6 +253,13 @@ export class Judge {
     if (appended.author !== author) fail('I2', `${event.id} is not by ${author}.`)
     if (appended.log !== logKey(log)) fail('I2', `${event.id} is of ${appended.log}.`)
     if (source !== 'client') fail('I2', `${event.id} came in by the ${source}.`)
+  }
+
+  #checkReplied(replied: ReadEvent, { event, source }: Pick<ReadEntry, 'event' | 'source'>): void {
+    const pick = ({ stream, type, causationId, data }: ReadEvent) =>
+      JSON.stringify([stream, type, causationId, data])
+    if (source !== 'broker') fail('I2', `${event.id} is no client’s.`)
+    if (pick(replied) !== pick(event)) fail('I2', `${event.id} is not what its service answered.`)
   }
 
   #checkOrder(known: Known, { event, revision }: ReadEntry): void {
@@ -266,7 +283,7 @@ export class Judge {
     this.#repliesTo.set(causationId, id)
   }
 
-  #checkBatches(known: Known, lines: readonly string[]): void {
+  #checkBatches(lines: readonly string[]): void {
     for (const line of lines) {
       const id = idOf(line)
       const batch = this.#appended.get(id)?.batch ?? []
@@ -278,7 +295,6 @@ export class Judge {
         }
       }
     }
-    void known
   }
 
   #seeReread(log: LogName, lines: readonly string[]): void {

@@ -115,7 +115,9 @@ export class DeviceDisk {
   async look(): Promise<void> {
     if (!this.#identity) return
     const { history, device, reads } = this.#options
-    const { rows, refused, logs } = await this.#image.load({ seq: 0, logs: [] }, everything)
+    const start = { position: 0 as Position, rewinds: 0 }
+    const seen = reads.map((log) => ({ ...log, ...start }))
+    const { rows, refused, logs } = await this.#image.load({ seq: 0, logs: seen }, everything)
     const held: DeviceLog[] = reads.map((log) => {
       const found = logs.find((each) => logKey(each) === logKey(log))
       return {

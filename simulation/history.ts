@@ -19,8 +19,12 @@ export type Fact =
       readonly log: LogName
       readonly lines: readonly string[]
     }
-  /** `append` resolved: the app was told that this is saved. */
-  | { readonly type: 'promised'; readonly device: string; readonly ids: readonly string[] }
+  /** `append` resolved: the app was told that this is saved. `data` is what the app handed over. */
+  | {
+      readonly type: 'promised'
+      readonly device: string
+      readonly events: readonly { readonly id: string; readonly data: unknown }[]
+    }
   /** Power failed before the device's disk had kept its promise: these rows may be gone. */
   | { readonly type: 'forgotten'; readonly device: string; readonly ids: readonly string[] }
   /** A service has stored its own event and is going to publish it, as often as it takes. */
@@ -87,6 +91,7 @@ export class History {
   readonly #lines: string[] = []
   readonly #judges: ((fact: Fact) => void)[] = []
   #digest = 0x811c9dc5
+  #wrong: unknown
   /** Says when and where something happened; set by the world that is recorded. */
   stamp: () => string = () => ''
 
@@ -98,9 +103,27 @@ export class History {
     if (this.#lines.length > linesMax) this.#lines.splice(0, linesMax / 2)
   }
 
-  /** Takes a fact to everybody who judges. They throw when it breaks a promise. */
+  /**
+   * Takes a fact to everybody who judges. What a judge throws is kept and not thrown here: production
+   * code, which may have caused the fact, would catch it.
+   */
   state(fact: Fact): void {
-    for (const judge of this.#judges) judge(fact)
+    if (this.#wrong !== undefined) return
+    try {
+      for (const judge of this.#judges) judge(fact)
+    } catch (error) {
+      this.complain(error)
+    }
+  }
+
+  /** Keeps the first thing that went wrong. */
+  complain(error: unknown): void {
+    this.#wrong ??= error
+  }
+
+  /** What went wrong first. */
+  get wrong(): unknown {
+    return this.#wrong
   }
 
   /** Hears every fact from now on. */

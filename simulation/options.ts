@@ -44,6 +44,7 @@ export interface Rates {
   readonly brokerDown: number
   readonly topicMissing: number
   readonly offlineSwitch: number
+  readonly hint: number
 }
 
 /** Everything that a seed decides before its world starts. */
@@ -100,6 +101,7 @@ function drawRates(random: Random, mildness: number): Rates {
     brokerDown: rate(3 * minute, 0.4),
     topicMissing: rate(6 * minute, 0.2),
     offlineSwitch: rate(2 * minute),
+    hint: rate(minute),
   }
 }
 

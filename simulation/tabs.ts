@@ -1,4 +1,5 @@
-/** What the tabs of one device share besides the disk: named locks and a doorbell. */
+/** What the tabs of one device share besides the disk: named locks, a doorbell, and hints from the system. */
+import type { Hints } from '@tidemark/client'
 import type { Broadcast, Locks } from '@tidemark/shared'
 import type { Random } from './random.ts'
 import type { Life, World } from './world.ts'
@@ -119,5 +120,31 @@ export class DeviceBroadcast {
         for (const ear of this.#ears) if (ear.life === life) this.#ears.delete(ear)
       },
     }
+  }
+}
+
+/** What the operating system says of the network. It may be wrong, and it may say nothing. */
+export class DeviceHints {
+  readonly #ears = new Set<{ readonly life: Life; readonly hinted: () => void }>()
+  readonly #world: World
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** The port for one tab. */
+  hintsFor(life: Life): Hints {
+    return {
+      listen: (hinted) => {
+        const ear = { life, hinted }
+        this.#ears.add(ear)
+        return () => void this.#ears.delete(ear)
+      },
+    }
+  }
+
+  /** Something may have changed. */
+  hint(): void {
+    for (const { life, hinted } of this.#ears) this.#world.after(0, hinted, life)
   }
 }

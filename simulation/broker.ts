@@ -1,0 +1,213 @@
+/**
+ * The broker with its real holes, around the memory broker: it stores and says that it failed, says
+ * that it settled and forgets, hands out again what is done with, throttles, and keeps what a dead
+ * process held until the lock ends.
+ */
+import type {
+  Broker,
+  Message,
+  PublishResult,
+  Received,
+  Receiver,
+  ReceiverOptions,
+  Settlement,
+} from '@tidemark/server/broker/broker'
+import { createMemoryBroker, createNamespace } from '@tidemark/server/broker/memory'
+import { parseLogKey, TidemarkError } from '@tidemark/shared'
+import type { History } from './history.ts'
+import type { BrokerFaults } from './options.ts'
+import type { Random } from './random.ts'
+import { audit, inventory } from './topics.ts'
+import { type Life, Machine, type World } from './world.ts'
+
+/** A broker without faults. */
+export const soundBroker: BrokerFaults = {
+  delayMs: 5,
+  failShare: 0,
+  unknownShare: 0,
+  forgetShare: 0,
+  repeatShare: 0,
+  silentShare: 0,
+  throttleShare: 0,
+}
+
+/** What the broker is made of. */
+export interface BrokerHostOptions {
+  readonly world: World
+  readonly random: Random
+  readonly history: History
+  readonly faults: BrokerFaults
+}
+
+/** Locks of messages last this long, in ms. */
+const lockMs = 30_000
+/** No message is given up: then it would be the operators' to look for it. */
+const maxDeliveryCount = 1_000_000
+
+/** Where the gateway hears what services publish. */
+export const gatewaySubscription = 'tidemark'
+/** Where the answering service listens. */
+export const serviceSubscription = 'answers'
+
+/** A broker that gateways and services connect to. */
+export class BrokerHost {
+  faults: BrokerFaults
+  /** Nothing gets through. */
+  isDown = false
+  /** Somebody has deleted the topic. */
+  isMissing = false
+  readonly #options: BrokerHostOptions
+  readonly #namespace: ReturnType<typeof createNamespace>
+  readonly #clients = new Map<Life, Broker>()
+
+  constructor(options: BrokerHostOptions) {
+    this.#options = options
+    this.faults = options.faults
+    const { world, random } = options
+    const system = new Machine('broker').begin(world).system
+    const subscription = (name: string, requiresSession: boolean) => ({
+      name,
+      lockMs,
+      maxDeliveryCount,
+      requiresSession,
+    })
+    const inventorySessions = random.chance(0.5)
+    this.#namespace = createNamespace(system, {
+      topics: [
+        {
+          name: inventory.name,
+          subscriptions: [
+            subscription(gatewaySubscription, true),
+            subscription(serviceSubscription, inventorySessions),
+          ],
+        },
+        { name: audit.name, subscriptions: [subscription(gatewaySubscription, true)] },
+      ],
+    })
+  }
+
+  /** The port for a process. `isRelay` says that what it publishes comes from the log. */
+  brokerFor(life: Life, isRelay: boolean): Broker {
+    const inner = createMemoryBroker({ system: life.system, namespace: this.#namespace })
+    this.#clients.set(life, inner)
+    return {
+      limits: inner.limits,
+      publish: (topic, messages) => this.#publish(life, inner, topic, messages, isRelay),
+      receiver: (options) => this.#receiver(life, inner.receiver(options), options, isRelay),
+      close: () => inner.close(),
+    }
+  }
+
+  /** A process is gone. Its links are dropped when the broker notices; what it held stays locked till then. */
+  drop(life: Life): void {
+    const client = this.#clients.get(life)
+    this.#clients.delete(life)
+    const { world, random } = this.#options
+    world.after(random.exponential(5_000), () => void client?.close())
+  }
+
+  async #publish(
+    life: Life,
+    inner: Broker,
+    topic: string,
+    messages: readonly Message[],
+    isRelay: boolean,
+  ): Promise<readonly PublishResult[]> {
+    const { random } = this.#options
+    await life.pause(this.#delay())
+    const wrong = this.#wrong(topic)
+    if (wrong) return messages.map(() => wrong)
+    const results = await inner.publish(topic, messages)
+    if (isRelay) this.#tellPublished(messages, results)
+    await life.pause(this.#delay())
+    if (!random.chance(this.faults.unknownShare)) return results
+    const from = random.below(messages.length)
+    const lost = new TidemarkError('BROKER_UNAVAILABLE', { reason: 'the answer was lost' })
+    return results.map((result, at) => (at >= from ? lost : result))
+  }
+
+  #receiver(
+    life: Life,
+    inner: Receiver,
+    { topic }: ReceiverOptions,
+    isIngest: boolean,
+  ): Receiver {
+    const { random } = this.#options
+    const originals = new WeakMap<Received, Received>()
+    const repeats: Received[] = []
+    let silentUntil = 0
+    return {
+      receive: async (max, waitMs) => {
+        await life.pause(this.#delay())
+        const wrong = this.#wrong(topic)
+        if (wrong) throw wrong
+        if (random.chance(this.faults.silentShare)) {
+          silentUntil = this.#options.world.now + random.exponential(60_000)
+        }
+        if (silentUntil > this.#options.world.now) {
+          await life.pause(waitMs)
+          return []
+        }
+        const again = repeats.shift()
+        const taken = again ? [again] : await inner.receive(max, waitMs)
+        return taken.map((message) => {
+          // The count that a broker tells is not to be relied on.
+          const told = { ...message, deliveries: random.chance(0.5) ? 1 : message.deliveries }
+          originals.set(told, message)
+          return told
+        })
+      },
+      settle: async (message, settlement) => {
+        const original = originals.get(message) ?? message
+        await this.#settle(life, inner, original, settlement, isIngest)
+        // Done is done, but now and then a message comes once more all the same.
+        if (random.chance(this.faults.repeatShare)) repeats.push(original)
+      },
+      close: () => inner.close(),
+    }
+  }
+
+  async #settle(
+    life: Life,
+    inner: Receiver,
+    message: Received,
+    settlement: Settlement,
+    isIngest: boolean,
+  ): Promise<void> {
+    const { random, history } = this.#options
+    if (isIngest && settlement.type !== 'abandon') {
+      history.note(`${life.name} settles ${message.id} ${settlement.type}`)
+      history.state({ type: 'settled', id: message.id })
+    }
+    await life.pause(this.#delay())
+    if (this.isDown) throw unavailable()
+    if (random.chance(this.faults.forgetShare)) return
+    if (random.chance(this.faults.failShare)) throw new TidemarkError('LOCK_LOST')
+    await inner.settle(message, settlement)
+    await life.pause(this.#delay())
+  }
+
+  #wrong(topic: string): TidemarkError | undefined {
+    const { random } = this.#options
+    if (this.isDown || random.chance(this.faults.failShare)) return unavailable()
+    if (this.isMissing) return new TidemarkError('ENTITY_MISSING', { entity: topic })
+    if (!random.chance(this.faults.throttleShare)) return undefined
+    return new TidemarkError('BROKER_BUSY', { retryAfterMs: 2_000 })
+  }
+
+  #delay(): number {
+    return this.#options.random.exponential(this.faults.delayMs)
+  }
+
+  #tellPublished(messages: readonly Message[], results: readonly PublishResult[]): void {
+    const { history } = this.#options
+    for (const [at, message] of messages.entries()) {
+      if (results[at]) continue
+      const source = String(message.attributes['source'])
+      history.note(`broker stores ${message.id} of ${message.key}`)
+      history.state({ type: 'published', log: parseLogKey(source.slice(1)), id: message.id })
+    }
+  }
+}
+
+const unavailable = () => new TidemarkError('BROKER_UNAVAILABLE', { reason: 'not there' })

@@ -1,0 +1,162 @@
+/** A device: one disk, and tabs that each run the real client until they are closed or die. */
+import { type Appended, type Client, createClient } from '@tidemark/client'
+import { createDisk, memoryStore } from '@tidemark/client/store/memory'
+import type { Draft, EventId } from '@tidemark/shared'
+import { DeviceDisk } from './device-disk.ts'
+import type { DiskFaults } from './disk.ts'
+import type { History } from './history.ts'
+import type { Network } from './network.ts'
+import type { Random } from './random.ts'
+import { DeviceBroadcast, DeviceHints, DeviceLocks } from './tabs.ts'
+import { audit, inventory, inventoryLog, scope, stock } from './topics.ts'
+import { type Life, Machine, type World } from './world.ts'
+
+type AppClient = Client<{ stock: typeof stock }>
+
+/** A tab, from its opening to its end. */
+export interface Tab {
+  readonly life: Life
+  readonly client: AppClient
+  /** Appends that the app still waits for. */
+  waiting: number
+  /** Verdicts that the app still waits for, by the id of the first event. */
+  readonly unsettled: Set<string>
+  isPaused: boolean
+}
+
+/** What a device is made of. */
+export interface DeviceOptions {
+  readonly world: World
+  readonly random: Random
+  readonly history: History
+  readonly network: Network
+  readonly name: string
+  readonly faults: DiskFaults
+  readonly url: string
+  /** Told of what a client reports and what a promise rejects with. */
+  readonly onError: (error: unknown) => void
+}
+
+/** A device of one user. */
+export class Device {
+  readonly name: string
+  readonly machine: Machine
+  readonly disk: DeviceDisk
+  readonly hints: DeviceHints
+  readonly #options: DeviceOptions
+  readonly #locks: DeviceLocks
+  readonly #broadcast: DeviceBroadcast
+  #tabs: Tab[] = []
+
+  constructor(options: DeviceOptions) {
+    const { world, random, history, name, faults } = options
+    this.#options = options
+    this.name = name
+    this.machine = new Machine(name)
+    this.#locks = new DeviceLocks(world, random.fork('locks'))
+    this.#broadcast = new DeviceBroadcast(world, random.fork('broadcast'))
+    this.hints = new DeviceHints(world)
+    const system = new Machine(`${name} disk`).begin(world).system
+    this.disk = new DeviceDisk({
+      world,
+      random: random.fork('disk'),
+      history,
+      device: name,
+      author: name,
+      faults,
+      createImage: () => memoryStore(createDisk(), { system }),
+      reads: [inventoryLog],
+    })
+  }
+
+  /** The tabs that are open. */
+  get tabs(): readonly Tab[] {
+    return this.#tabs
+  }
+
+  /** Opens a tab. */
+  open(): Tab {
+    const { world, network, history, url, onError } = this.#options
+    const life = this.machine.begin(world)
+    history.note(`${life.name} opens`)
+    const client = createClient({
+      url,
+      user: this.name,
+      scope,
+      token: () => this.name,
+      models: { stock },
+      topics: [inventory],
+      writeOnly: [audit],
+      store: this.disk.storeFor(life),
+      connect: network.connectOf(life),
+      locks: this.#locks.locksFor(life),
+      broadcast: this.#broadcast.broadcastFor(life),
+      hints: this.hints.hintsFor(life),
+      system: life.system,
+      onError,
+    })
+    const tab: Tab = { life, client, waiting: 0, unsettled: new Set(), isPaused: false }
+    this.#tabs.push(tab)
+    return tab
+  }
+
+  /** The tab's process is killed. */
+  crash(tab: Tab): void {
+    this.#options.history.note(`${tab.life.name} is killed`)
+    this.#end(tab)
+  }
+
+  /** The tab is closed as a user would. What the client still does, it does while it can. */
+  close(tab: Tab): void {
+    this.#options.history.note(`${tab.life.name} is closed`)
+    void tab.client.close().catch(this.#options.onError)
+    this.#tabs = this.#tabs.filter((each) => each !== tab)
+    this.#options.world.after(this.#options.random.exponential(200), () => this.#end(tab))
+  }
+
+  /** The battery is empty. */
+  async cutPower(): Promise<void> {
+    this.#options.history.note(`${this.name} loses power`)
+    for (const tab of this.#tabs) this.#end(tab)
+    await this.disk.cutPower()
+  }
+
+  /** Appends, as an app would: it waits for the promise, and believes what that says. */
+  async append(tab: Tab, drafts: readonly Draft[], isStrict: boolean): Promise<void> {
+    const { history } = this.#options
+    tab.waiting += 1
+    try {
+      const durability = isStrict ? 'strict' : 'relaxed'
+      const appended = await tab.client.append(drafts.length === 1 ? drafts[0]! : drafts, {
+        durability,
+      })
+      history.state({
+        type: 'promised',
+        device: this.name,
+        events: appended.ids.map((id, at) => ({ id, data: drafts[at]?.data })),
+      })
+      this.#awaitVerdict(tab, appended)
+    } catch (error) {
+      history.note(`${tab.life.name} could not append: ${String(error).slice(0, 80)}`)
+    } finally {
+      tab.waiting -= 1
+    }
+  }
+
+  #awaitVerdict(tab: Tab, { ids, settled }: Appended): void {
+    const [id] = ids
+    if (id === undefined) return
+    tab.unsettled.add(id)
+    settled.then((verdict) => {
+      tab.unsettled.delete(id as EventId)
+      this.#options.history.note(`${tab.life.name} learns that ${id} is ${verdict.type}`)
+    }, this.#options.onError)
+  }
+
+  #end(tab: Tab): void {
+    tab.life.end()
+    this.#tabs = this.#tabs.filter((each) => each !== tab)
+    this.#options.network.drop(tab.life)
+    this.#locks.drop(tab.life)
+  }
+}

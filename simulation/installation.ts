@@ -1,0 +1,165 @@
+/** A server's side: the gateway and the answering service, which crash and come back on what their disks hold. */
+import { type Access, createGateway, type Gateway, type Permission } from '@tidemark/server'
+import { memoryLog } from '@tidemark/server/log/memory'
+import { defaultLimits } from '@tidemark/shared'
+import { BrokerHost } from './broker.ts'
+import type { History } from './history.ts'
+import { LogDisk } from './log-disk.ts'
+import type { Network } from './network.ts'
+import type { Options } from './options.ts'
+import type { Random } from './random.ts'
+import { type Replies, runService } from './service.ts'
+import { audit, strictInventory } from './topics.ts'
+import { type Life, Machine, type World } from './world.ts'
+
+/** What a server's side is made of. */
+export interface InstallationOptions {
+  readonly world: World
+  readonly random: Random
+  readonly history: History
+  readonly network: Network
+  readonly options: Options
+  readonly onError: (error: unknown) => void
+}
+
+interface Running {
+  readonly life: Life
+  readonly gateway: Gateway
+}
+
+/** Where the devices find the gateway. */
+export const host = 'gateway'
+const restartMsMean = 3_000
+
+/** One gateway, its disk, the broker and a service. */
+export class Installation {
+  readonly disk: LogDisk
+  readonly broker: BrokerHost
+  readonly gatewayMachine = new Machine(host)
+  /** Logs that nobody may append to for now, and devices that may not read. */
+  readonly held = new Set<string>()
+  readonly forbidden = new Set<string>()
+  readonly #options: InstallationOptions
+  readonly #serviceMachine = new Machine('service')
+  readonly #replies: Replies = new Map()
+  #running: Running | undefined
+  #serviceLife: Life | undefined
+
+  constructor(options: InstallationOptions) {
+    this.#options = options
+    const { world, random, history } = options
+    const { logDisk, deafShare, broker } = options.options
+    this.disk = new LogDisk({
+      world,
+      random: random.fork('log disk'),
+      history,
+      faults: logDisk,
+      deafShare,
+      createImage: (system) => memoryLog({ system }),
+    })
+    this.broker = new BrokerHost({ world, random: random.fork('broker'), history, faults: broker })
+  }
+
+  /** Is the gateway there? */
+  get isUp(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** Starts what is not running. */
+  start(): void {
+    if (!this.#running) this.#startGateway()
+    if (!this.#serviceLife) this.#startService()
+  }
+
+  /** Kills the gateway; it comes back by itself after a while, maybe before anybody has noticed. */
+  async crashGateway(): Promise<void> {
+    const running = this.#running
+    if (!running) return
+    this.#options.history.note(`${running.life.name} is killed`)
+    this.#endGateway(running)
+    await this.disk.crash()
+    await this.disk.reread()
+    this.#restart()
+  }
+
+  /** Asks the gateway to go, as a deployment does. */
+  stopGateway(): void {
+    const running = this.#running
+    if (!running) return
+    const { world, history, onError, random } = this.#options
+    history.note(`${running.life.name} is asked to stop`)
+    const end = () => {
+      if (running.life.isOver) return
+      this.#endGateway(running)
+      this.#restart()
+    }
+    running.gateway.close().then(end, onError)
+    world.after(8_000 + random.exponential(2_000), end)
+  }
+
+  /** Kills the service; it comes back on what it has stored. */
+  crashService(): void {
+    const life = this.#serviceLife
+    if (!life) return
+    const { world, random, history } = this.#options
+    history.note(`${life.name} is killed`)
+    life.end()
+    this.broker.drop(life)
+    this.#serviceLife = undefined
+    world.after(random.exponential(restartMsMean), () => this.start())
+  }
+
+  #restart(): void {
+    const { world, random } = this.#options
+    world.after(random.exponential(restartMsMean), () => this.start())
+  }
+
+  #endGateway({ life }: Running): void {
+    life.end()
+    this.#running = undefined
+    this.#options.network.drop(life)
+    this.broker.drop(life)
+  }
+
+  #startGateway(): void {
+    const { world, network, history, options } = this.#options
+    const life = this.gatewayMachine.begin(world)
+    history.note(`${life.name} starts`)
+    const gateway = createGateway({
+      log: this.disk.logFor(life),
+      broker: this.broker.brokerFor(life, true),
+      topics: [strictInventory, audit],
+      authenticate: ({ token }) => (token === undefined ? undefined : { author: token }),
+      authorize: (access) => this.#authorize(access),
+      system: life.system,
+      limits: {
+        ...defaultLimits,
+        silenceMsMax: options.silenceMsMax,
+        unansweredEventsMax: options.unansweredEventsMax,
+        unappliedBytesMax: options.unappliedBytesMax,
+      },
+    })
+    this.#running = { life, gateway }
+    network.listen(host, life, (socket) => {
+      const connection = gateway.connect(socket)
+      return {
+        onOpen() {},
+        onMessage: (message) => connection.onMessage(message),
+        onClose: () => connection.onClose(),
+      }
+    })
+  }
+
+  #startService(): void {
+    const { world, history, onError } = this.#options
+    const life = this.#serviceMachine.begin(world)
+    this.#serviceLife = life
+    const broker = this.broker.brokerFor(life, false)
+    runService(life, broker, this.#replies, history).catch(onError)
+  }
+
+  #authorize({ action, topic, principal }: Access): Permission {
+    if (action === 'read') return this.forbidden.has(principal.author) ? 'refuse' : 'allow'
+    return this.held.has(topic) ? 'hold' : 'allow'
+  }
+}

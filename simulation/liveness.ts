@@ -1,0 +1,153 @@
+/**
+ * What has to happen once nothing is broken any more: everything comes together within a bound, and an
+ * idle link does not sleep through an append.
+ */
+import { type Judge, Violation } from './checks.ts'
+import type { Device, Tab } from './device.ts'
+import type { History } from './history.ts'
+import type { Installation } from './installation.ts'
+import type { Options } from './options.ts'
+import type { Overhearing } from './overhear.ts'
+import { auditLog, digest, inventoryLog } from './topics.ts'
+import { expectedStock, type Workload } from './workload.ts'
+import type { World } from './world.ts'
+
+/** What liveness looks at. */
+export interface LivenessOptions {
+  readonly world: World
+  readonly judge: Judge
+  readonly devices: readonly Device[]
+  readonly installation: Installation
+  readonly overhearing: Overhearing
+  readonly history: History
+}
+
+/** A link that can move has to, within this time. */
+const wedgedMs = 30_000
+/** An append on an idle link is on its way within this time. */
+const wakeMs = 1_000
+
+/** Watches over the end of a run. */
+export class Liveness {
+  readonly #options: LivenessOptions
+
+  constructor(options: LivenessOptions) {
+    this.#options = options
+  }
+
+  /** Waits until everything has come together. Throws where it does not in time. */
+  async converge({ silenceMsMax }: Options): Promise<void> {
+    const { world } = this.#options
+    // A dead link is noticed after its silence, then comes a backoff, and what was held is offered once a minute.
+    const deadline = world.now + silenceMsMax * 2 + 120_000
+    const seen = new Map<Device, { progress: string; at: number }>()
+    while (this.#late() !== undefined) {
+      if (world.now >= deadline) throw this.#late() ?? new Error('unreachable')
+      await world.runUntil(Math.min(deadline, world.now + 250))
+      for (const device of this.#options.devices) this.#checkWedged(device, seen)
+    }
+  }
+
+  /** Appends on links that are idle, one after the other, and looks when each is sent. */
+  async probe(workload: Workload): Promise<void> {
+    const { devices, overhearing } = this.#options
+    const sent = new Set<string>()
+    overhearing.onSubmitted = (_from, ids) => ids.forEach((id) => sent.add(id))
+    for (let round = 0; round < 3; round++) {
+      for (const device of devices) {
+        for (const tab of device.tabs) await this.#probeTab(workload, device, tab, sent)
+      }
+      await this.#settle()
+    }
+  }
+
+  async #probeTab(
+    workload: Workload,
+    device: Device,
+    tab: Tab,
+    sent: ReadonlySet<string>,
+  ): Promise<void> {
+    const { world, judge, history } = this.#options
+    history.note(`${tab.life.name} probes`)
+    const count = judge.appendedBy(device.name).length
+    void workload.appendOne(device, tab)
+    const appended = () => judge.appendedBy(device.name)[count]
+    await world.runUntil(world.now + wakeMs, () => appended() !== undefined)
+    const isSent = () => sent.has(appended() ?? '')
+    await world.runUntil(world.now + wakeMs, isSent)
+    if (!isSent()) {
+      throw new Violation('L4', `${tab.life.name} has not sent ${appended()} after ${wakeMs} ms.`)
+    }
+  }
+
+  /** What every tab shows is what the log says. */
+  compareStates(): void {
+    const { devices, judge } = this.#options
+    const expected = expectedStock(judge, digest)
+    for (const { tabs } of devices) {
+      for (const { life, client } of tabs) {
+        for (const [stream, state] of expected) {
+          const shown = client.model.stock(stream).get()
+          if (JSON.stringify(shown) === JSON.stringify(state)) continue
+          const what = `${life.name} shows ${JSON.stringify(shown)} for ${stream}`
+          throw new Violation('I3', `${what}, and the log says ${JSON.stringify(state)}.`)
+        }
+      }
+    }
+  }
+
+  async #settle(): Promise<void> {
+    const { world } = this.#options
+    const deadline = world.now + 10_000
+    while (this.#late() !== undefined) {
+      if (world.now >= deadline) throw this.#late() ?? new Error('unreachable')
+      await world.runUntil(world.now + 100)
+    }
+  }
+
+  /** The first thing that has not come together yet. */
+  #late(): Violation | undefined {
+    const { devices, judge } = this.#options
+    for (const device of devices) {
+      const [pending] = judge.pending(device.name)
+      if (pending) return new Violation('L1', `${pending} has no verdict on ${device.name}.`)
+      const head = judge.ids(inventoryLog).length
+      const position = judge.position(device.name, inventoryLog)
+      if (position < head) return new Violation('L2', `${device.name} is at ${position} of ${head}.`)
+      for (const tab of device.tabs) {
+        const late = lateTab(tab, head)
+        if (late) return late
+      }
+    }
+    const [unpublished] = [...judge.unpublished(inventoryLog), ...judge.unpublished(auditLog)]
+    if (unpublished) return new Violation('L5', `${unpublished} is not with the broker.`)
+    const [unheard] = judge.unheard()
+    if (unheard) return new Violation('L5', `${unheard} of a service is not in the log.`)
+    return undefined
+  }
+
+  /** A device whose tab says that it is online, and that has something to send, must get on. */
+  #checkWedged(device: Device, seen: Map<Device, { progress: string; at: number }>): void {
+    const { world, judge } = this.#options
+    const pending = judge.pending(device.name)
+    const progress = `${pending.length} ${judge.position(device.name, inventoryLog)}`
+    const isOnline = device.tabs.some(({ client }) => client.status.getSnapshot().link === 'online')
+    const before = seen.get(device)
+    if (!isOnline || pending.length === 0 || before?.progress !== progress) {
+      seen.set(device, { progress, at: world.now })
+    } else if (world.now - before.at > wedgedMs * 2) {
+      throw new Violation('L3', `${device.name} is online and has not moved for ${wedgedMs} ms.`)
+    }
+  }
+}
+
+function lateTab({ life, client, waiting, unsettled }: Tab, head: number): Violation | undefined {
+  const { pending, logs } = client.status.getSnapshot()
+  if (waiting > 0) return new Violation('L1', `${waiting} appends of ${life.name} never ended.`)
+  if (pending > 0) return new Violation('L1', `${life.name} still shows ${pending} as pending.`)
+  const [id] = unsettled
+  if (id) return new Violation('L1', `${life.name} was not told what became of ${id}.`)
+  const position = logs[inventoryLog.topic]?.position ?? 0
+  if (position < head) return new Violation('L2', `${life.name} shows ${position} of ${head}.`)
+  return undefined
+}

@@ -1,0 +1,52 @@
+/** Runs seeds on several threads, in order of their numbers, until one of them fails or all are done. */
+import { Worker } from 'node:worker_threads'
+import type { Result } from './simulate.ts'
+import type { Order, WorkerData } from './worker.ts'
+
+/** What to run. */
+export interface PoolOptions {
+  readonly seeds: Iterable<number>
+  readonly threads: number
+  /** The planted bug to run with. */
+  readonly bug?: string
+  /** Of the seeds, those that are run twice. */
+  readonly isDoubled?: (seed: number) => boolean
+  /** Stops at the first failure. */
+  readonly isBailing: boolean
+  readonly onResult?: (result: Result) => void
+}
+
+/** All results, in the order in which they came. */
+export async function runSeeds(options: PoolOptions): Promise<readonly Result[]> {
+  const { seeds, threads, bug, isDoubled = () => false, isBailing, onResult } = options
+  const left = seeds[Symbol.iterator]()
+  const results: Result[] = []
+  let isOver = false
+  const next = (): Order | undefined => {
+    const { value, done } = left.next()
+    return done || isOver ? undefined : { seed: value, isDoubled: isDoubled(value) }
+  }
+  const runThread = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const workerData: WorkerData = bug === undefined ? {} : { bug }
+      const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+        workerData,
+        execArgv: ['--conditions=@tidemark/source', '--disable-warning=ExperimentalWarning'],
+      })
+      const order = () => {
+        const seed = next()
+        if (seed) worker.postMessage(seed)
+        else void worker.terminate().then(() => resolve())
+      }
+      worker.on('error', reject)
+      worker.on('message', (result: Result) => {
+        results.push(result)
+        onResult?.(result)
+        if (result.failure && isBailing) isOver = true
+        order()
+      })
+      order()
+    })
+  await Promise.all(Array.from({ length: threads }, runThread))
+  return results
+}

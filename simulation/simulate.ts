@@ -1,0 +1,211 @@
+/**
+ * One seed: builds a world, lets people work and things break, heals everything, and then demands that
+ * it all comes together: every event answered, every reader at the head, the broker and the log equal.
+ */
+import { Violation, Judge } from './checks.ts'
+import { Device } from './device.ts'
+import { soundDisk } from './disk.ts'
+import { soundBroker } from './broker.ts'
+import { startFaults } from './faults.ts'
+import { History } from './history.ts'
+import { host, Installation } from './installation.ts'
+import { Liveness } from './liveness.ts'
+import { Network } from './network.ts'
+import { drawOptions, type Options } from './options.ts'
+import { Overhearing } from './overhear.ts'
+import { Random } from './random.ts'
+import { Workload } from './workload.ts'
+import { World } from './world.ts'
+
+/** How a seed went. */
+export interface Result {
+  readonly seed: number
+  readonly steps: number
+  /** Virtual time that passed, in ms. */
+  readonly virtualMs: number
+  readonly events: number
+  /** How long everything took to come together after the last fault, in virtual ms. */
+  readonly healedMs: number
+  /** Two runs of a seed that were the same have the same digest. */
+  readonly digest: string
+  readonly failure?: Failure
+}
+
+/** What went wrong, and what came before it. */
+export interface Failure {
+  readonly invariant: string
+  readonly message: string
+  readonly lastLines: readonly string[]
+  readonly options: Options
+}
+
+const linesShown = 60
+
+/** Everything of one run. */
+interface Stage {
+  readonly world: World
+  readonly history: History
+  readonly judge: Judge
+  readonly network: Network
+  readonly installation: Installation
+  readonly devices: readonly Device[]
+  readonly workload: Workload
+  readonly liveness: Liveness
+  readonly options: Options
+  readonly random: Random
+}
+
+/** Runs one seed. Never throws: what goes wrong is in the result. */
+export async function simulate(seed: number): Promise<Result> {
+  const stage = setStage(seed)
+  const { world, history, workload } = stage
+  const onStray = (error: unknown) =>
+    history.complain(new Violation('X1', error instanceof Error ? `${error.stack}` : String(error)))
+  process.on('unhandledRejection', onStray)
+  process.on('uncaughtException', onStray)
+  let healedMs = 0
+  let failure: Failure | undefined
+  try {
+    healedMs = await play(stage)
+  } catch (error) {
+    failure = explain(error, stage)
+  } finally {
+    process.off('unhandledRejection', onStray)
+    process.off('uncaughtException', onStray)
+  }
+  return {
+    seed,
+    steps: world.steps,
+    virtualMs: world.now,
+    events: workload.events,
+    healedMs,
+    digest: history.digest,
+    ...(failure && { failure }),
+  }
+}
+
+function setStage(seed: number): Stage {
+  const random = new Random(seed)
+  const options = drawOptions(seed, random.fork('options'))
+  const world = new World(random.fork('world'))
+  const history = new History()
+  history.stamp = () => `${world.steps} ${(world.now / 1_000).toFixed(3)}s`
+  const judge = new Judge()
+  history.judge((fact) => judge.see(fact))
+  const network = new Network(world, random.fork('network'), options.network)
+  const overhearing = new Overhearing(history)
+  network.onSent = (heard) => overhearing.sent(heard)
+  network.onReceived = (heard) => overhearing.received(heard)
+  const onError = (error: unknown) => history.note(`reported: ${String(error).slice(0, 200)}`)
+  const installation = new Installation({
+    world,
+    random: random.fork('installation'),
+    history,
+    network,
+    options,
+    onError,
+  })
+  const devices = Array.from(
+    { length: options.devices },
+    (_, index) =>
+      new Device({
+        world,
+        random: random.fork(`device ${index}`),
+        history,
+        network,
+        name: `device-${index}`,
+        faults: options.deviceDisk,
+        url: `ws://${host}/`,
+        onError,
+      }),
+  )
+  for (const { machine } of devices) {
+    machine.clock.offsetMs = Math.round((random.float() - 0.5) * 2 * options.clockSkewMs)
+    machine.clock.rate = 1 + (random.float() - 0.5) * 0.001
+  }
+  world.watch(() => {
+    if (history.wrong !== undefined) throw history.wrong
+  })
+  const workload = new Workload(world, random.fork('workload'), options, devices)
+  const liveness = new Liveness({ world, judge, devices, installation, overhearing, history })
+  return {
+    world,
+    history,
+    judge,
+    network,
+    installation,
+    devices,
+    workload,
+    liveness,
+    options,
+    random,
+  }
+}
+
+/** All phases. Answers with how long the healing took, in virtual ms. */
+async function play(stage: Stage): Promise<number> {
+  const { world, installation, devices, workload, liveness, options, random } = stage
+  installation.start()
+  for (const device of devices) device.open()
+  workload.start()
+  const stopFaults = startFaults({
+    ...stage,
+    random: random.fork('faults'),
+    onError: (error) => stage.history.complain(error),
+  })
+  await world.runUntil(options.lastsMs)
+  workload.stop()
+  stopFaults()
+  const startOfHealing = world.now
+  heal(stage)
+  await liveness.converge(options)
+  const healedMs = world.now - startOfHealing
+  await liveness.probe(workload)
+  await readEverything(stage)
+  return healedMs
+}
+
+/** Ends every fault that can end. What is dead has to be found out by those who live. */
+function heal({ world, history, network, installation, devices }: Stage): void {
+  history.note('everything heals')
+  network.heal()
+  installation.gatewayMachine.frozenUntil = world.now
+  installation.disk.arm.faults = soundDisk
+  installation.disk.arm.isFull = false
+  installation.held.clear()
+  installation.forbidden.clear()
+  installation.broker.faults = soundBroker
+  installation.broker.isDown = false
+  installation.broker.isMissing = false
+  installation.start()
+  for (const device of devices) {
+    device.machine.frozenUntil = world.now
+    device.disk.arm.faults = soundDisk
+    device.disk.arm.isFull = false
+    if (device.tabs.length === 0) device.open()
+    for (const tab of device.tabs) {
+      if (!tab.isPaused) continue
+      tab.isPaused = false
+      tab.client.resume()
+    }
+  }
+}
+
+/** The final read: of the log, of every device's disk, and of what every tab shows. */
+async function readEverything(stage: Stage): Promise<void> {
+  const { history, installation, devices, liveness } = stage
+  await installation.disk.reread()
+  for (const device of devices) await device.disk.look()
+  liveness.compareStates()
+  if (history.wrong !== undefined) throw history.wrong
+}
+
+function explain(error: unknown, { history, options }: Stage): Failure {
+  const isViolation = error instanceof Violation
+  return {
+    invariant: isViolation ? error.invariant : 'X1',
+    message: error instanceof Error && !isViolation ? `${error.stack}` : String(error),
+    lastLines: history.last(linesShown),
+    options,
+  }
+}
