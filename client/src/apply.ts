@@ -1,0 +1,272 @@
+/**
+ * Hop 8, link to disk. Entries are written with their cursor, and only behind the cursor that they
+ * continue from; the outbox rows that they settle leave in the same transaction.
+ */
+import {
+  backoffMs,
+  type Cursor,
+  type Entry,
+  type Epoch,
+  type FrameOf,
+  isTidemarkError,
+  logKey,
+  type LogName,
+  parseEntry,
+  type Position,
+  sleep,
+  type System,
+  TidemarkError,
+  unreachable,
+} from '@tidemark/shared'
+import type { Follow } from './follow.ts'
+import type { Replica } from './replica.ts'
+import type { Session } from './session.ts'
+import type { StatusCell } from './status.ts'
+import type { Page, Store } from './store/store.ts'
+import type { Turns } from './turns.ts'
+
+/** What applying needs. */
+export interface ApplyPorts {
+  readonly store: Store
+  readonly replica: Replica
+  readonly follow: Follow
+  readonly turns: Turns
+  readonly system: System
+  readonly status: StatusCell
+  /** The database has changed: other tabs should have a look. */
+  readonly onWritten: () => void
+  readonly onStorage: (error: unknown) => void
+}
+
+type Told = FrameOf<'subscribed' | 'deliver' | 'caughtUp' | 'reset' | 'revoked'>
+
+/** The applying side of one link. */
+export interface Apply {
+  /** Takes a frame; the work is done in turn. */
+  take(frame: Told): void
+  /** This log may not be read. */
+  forbidden(log: LogName): void
+  /** Does the gateway still owe something? */
+  isWaiting(): boolean
+}
+
+interface Reading {
+  readonly log: LogName
+  /** Of the subscription that was answered last; nothing is taken before. */
+  epoch?: Epoch | undefined
+  caughtUp: boolean
+  /** How often something did not fit since something did. */
+  misfits: number
+}
+
+/** A page in the making. */
+interface Written extends Page {
+  readonly lines: string[]
+  readonly entries: Entry[]
+  cursor: Cursor
+}
+
+const transactionBytesMax = 2_097_152
+const misfitsMax = 3
+const backoff = { firstMs: 250, maxMs: 10_000 }
+const start = 0 as Position
+
+/** The applying side of one link: one frame after the other, several deliveries in one transaction. */
+export function openApply(ports: ApplyPorts, session: Session, logs: readonly LogName[]): Apply {
+  const { replica, status } = ports
+  const readings = new Map<string, Reading>()
+  for (const log of logs) {
+    readings.set(logKey(log), { log, caughtUp: false, misfits: 0 })
+    status.patchLog(log.topic, { caughtUp: false })
+  }
+  const inbox: Told[] = []
+  let working = false
+
+  return {
+    take(frame) {
+      inbox.push(frame)
+      if (!working) void work()
+    },
+    forbidden(log) {
+      const reading = readings.get(logKey(log))
+      if (reading) stopReading(reading)
+    },
+    isWaiting: () =>
+      inbox.length === 0 && [...readings.values()].some((reading) => !reading.caughtUp),
+  }
+
+  async function work(): Promise<void> {
+    working = true
+    try {
+      while (inbox[0] && !session.signal.aborted) {
+        if (inbox[0].type === 'deliver') await takeDeliveries()
+        else await takeOther(inbox.shift() as Exclude<Told, FrameOf<'deliver'>>)
+      }
+    } catch (error) {
+      session.fail(error)
+    }
+    working = false
+  }
+
+  async function takeOther(frame: Exclude<Told, FrameOf<'deliver'>>): Promise<void> {
+    const reading = readings.get(logKey(frame))
+    if (!reading) return
+    switch (frame.type) {
+      case 'subscribed':
+        reading.epoch = frame.epoch
+        return status.patchLog(frame.topic, { forbidden: false })
+      case 'caughtUp':
+        reading.caughtUp = true
+        session.onProgress('download')
+        return status.patchLog(frame.topic, { caughtUp: true })
+      case 'revoked':
+        return stopReading(reading)
+      case 'reset':
+        await rewind(ports, reading.log, frame)
+        return subscribe(reading)
+      default:
+        return unreachable(frame)
+    }
+  }
+
+  async function takeDeliveries(): Promise<void> {
+    const pages = new Map<string, Written>()
+    let misfit: Reading | undefined
+    let bytes = 0
+    while (inbox[0]?.type === 'deliver' && bytes < transactionBytesMax && !misfit) {
+      const frame = inbox.shift() as FrameOf<'deliver'>
+      const key = logKey(frame)
+      const reading = readings.get(key)
+      if (!reading?.epoch) continue
+      const page = pages.get(key)
+      const position = (page?.cursor ?? replica.cursor(frame))?.position ?? start
+      if (frame.epoch === reading.epoch && frame.after === position) {
+        pages.set(key, addPage(page, frame))
+        bytes += frame.entries.reduce((sum, line) => sum + line.length, 0)
+      } else if (frame.epoch !== reading.epoch || frame.upTo > position) {
+        misfit = reading
+      }
+    }
+    await writePages([...pages.values()])
+    if (misfit) misfitted(misfit)
+  }
+
+  async function writePages(pages: readonly Written[]): Promise<void> {
+    if (pages.length === 0) return
+    const isWritten = await write(ports, pages, session.signal)
+    if (session.signal.aborted) return
+    for (const page of pages) {
+      const reading = readings.get(logKey(page))
+      if (!reading) continue
+      if (!isWritten) {
+        misfitted(reading)
+        continue
+      }
+      reading.misfits = 0
+      const { topic, scope, cursor } = page
+      session.send({ type: 'applied', topic, scope, upTo: cursor.position })
+      session.onProgress('download')
+    }
+  }
+
+  /** Asks again from where this device stands. A gateway that never finds what fits is left. */
+  function misfitted(reading: Reading): void {
+    reading.misfits += 1
+    if (reading.misfits > misfitsMax) {
+      throw new TidemarkError('BAD_FRAME', { reason: 'entries that never fit the cursor' })
+    }
+    subscribe(reading)
+  }
+
+  function subscribe(reading: Reading): void {
+    reading.epoch = undefined
+    reading.caughtUp = false
+    session.send({ type: 'subscribe', ...subscriptionOf(replica, reading.log) })
+  }
+
+  function stopReading(reading: Reading): void {
+    reading.epoch = undefined
+    // Nothing is owed any more.
+    reading.caughtUp = true
+    status.patchLog(reading.log.topic, { forbidden: true, caughtUp: false })
+  }
+}
+
+/** How a log is subscribed to from where this device stands. */
+export function subscriptionOf(
+  replica: Replica,
+  { topic, scope }: LogName,
+): LogName & { readonly cursor?: Cursor } {
+  const cursor = replica.cursor({ topic, scope })
+  return { topic, scope, ...(cursor && { cursor }) }
+}
+
+function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written {
+  const { topic, scope, epoch, after, upTo } = frame
+  const entries = frame.entries.map((line) => parseEntry(frame, line))
+  const isGapless = entries.every((entry, index) => entry.position === after + index + 1)
+  if (!isGapless || entries.length === 0 || entries.at(-1)?.position !== upTo) {
+    throw new TidemarkError('BAD_FRAME', { reason: 'entries: not those that the frame names' })
+  }
+  const id = entries.at(-1)?.id
+  const cursor = { epoch, position: upTo, ...(id && { id }) }
+  if (!page) return { topic, scope, after, lines: [...frame.entries], entries, cursor }
+  page.lines.push(...frame.entries)
+  page.entries.push(...entries)
+  page.cursor = cursor
+  return page
+}
+
+/** Writes until the disk takes it or the link ends. Answers `false` where another tab has moved a cursor. */
+async function write(
+  { store, replica, follow, turns, system, onWritten, onStorage }: ApplyPorts,
+  pages: readonly Written[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      const isWritten = await turns(async () => {
+        const settled = pages.flatMap((page) => replica.settledBy(page.entries))
+        if (!(await store.apply(pages.map(toPage), settled))) return false
+        for (const page of pages) replica.applied(page, page.entries, page.cursor)
+        return true
+      })
+      onStorage(undefined)
+      if (isWritten) onWritten()
+      else await follow.catchUp()
+      return isWritten
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error
+      onStorage(error)
+      await sleep(system, backoffMs(backoff, failures, system.random), signal)
+    }
+  }
+  return false
+}
+
+const toPage = ({ topic, scope, after, lines, cursor }: Written): Page => ({
+  topic,
+  scope,
+  after,
+  lines,
+  cursor,
+})
+
+/** The log was restored from a copy: takes back the entries that it does not hold any more. */
+async function rewind(
+  { store, replica, follow, turns, onWritten }: ApplyPorts,
+  log: LogName,
+  { epoch, position }: FrameOf<'reset'>,
+): Promise<void> {
+  await turns(async () => {
+    const current = replica.cursor(log)?.position ?? start
+    // A reset that leads nowhere would go on for ever; the beginning is common to all logs.
+    const target = position < current ? position : start
+    const before = Math.max(0, target - 1) as Position
+    const { lines } = target > 0 ? await store.read(log, before, 1) : { lines: [] }
+    const id = lines[0] === undefined ? undefined : parseEntry(log, lines[0]).id
+    await store.rewind(log, { epoch, position: target, ...(id && { id }) })
+  })
+  onWritten()
+  await follow.catchUp()
+}

@@ -1,0 +1,62 @@
+/**
+ * Disk to memory: what other tabs have written, and at the start everything. A bell says that something
+ * is new; what it is, only the database says.
+ */
+import { backoffMs, Doorbell, sleep, type System } from '@tidemark/shared'
+import type { Replica } from './replica.ts'
+import type { Store } from './store/store.ts'
+import type { Turns } from './turns.ts'
+
+/** What following needs. */
+export interface FollowPorts {
+  readonly store: Store
+  readonly replica: Replica
+  readonly turns: Turns
+  readonly system: System
+  /** What the disk answered: an error, or nothing wrong. */
+  readonly onStorage: (error: unknown) => void
+}
+
+/** The follower of a tab. */
+export interface Follow {
+  /** Something may be new. */
+  ring(): void
+  /** Resolves when everything that is on the disk now is in memory. Throws what the disk throws. */
+  catchUp(): Promise<void>
+}
+
+/** Entries loaded in one turn, so that a big log does not stop the tab from doing anything else. */
+const bytesMax = 1_048_576
+const backoff = { firstMs: 500, maxMs: 30_000 }
+
+/** Starts to follow the database, until `signal` aborts. */
+export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
+  const { store, replica, turns, system, onStorage } = ports
+  const bell = new Doorbell()
+  bell.ring()
+  void run()
+  return { ring: () => bell.ring(), catchUp }
+
+  async function catchUp(): Promise<void> {
+    const load = async (): Promise<boolean> =>
+      replica.load(await store.load(replica.seen(), bytesMax))
+    while (!signal.aborted && (await turns(load)));
+  }
+
+  async function run(): Promise<void> {
+    let failures = 0
+    while (!signal.aborted) {
+      await bell.wait(signal)
+      if (signal.aborted) return
+      try {
+        await catchUp()
+        failures = 0
+        onStorage(undefined)
+      } catch (error) {
+        onStorage(error)
+        await sleep(system, backoffMs(backoff, failures++, system.random), signal)
+        bell.ring()
+      }
+    }
+  }
+}

@@ -1,0 +1,7 @@
+/** The port to what the surroundings know of the network and of who is looking. Hints hurry, they never decide. */
+import type { Cancel } from '@tidemark/shared'
+
+/** Tells when it is worth to look at the link now: the network came or went, the page is seen again, a machine woke up. */
+export interface Hints {
+  listen(hinted: () => void): Cancel
+}

@@ -1,0 +1,24 @@
+/** Append domain events on the device, offline or not, and read what becomes of them. */
+export type { Append, Appended, AppendOptions } from './append.ts'
+export {
+  type Client,
+  type ClientOptions,
+  createClient,
+  type Models,
+  type RefusedList,
+} from './client.ts'
+export type { Hints } from './hints.ts'
+export type { Live } from './live.ts'
+export type { Knowledge } from './lookup.ts'
+export type {
+  LiveList,
+  LiveState,
+  ModelHandle,
+  ModelHandles,
+  PresentState,
+  Snapshot,
+} from './models.ts'
+export type { LinkState, LogStatus, Status } from './status.ts'
+export { dexieStore, type DexieStoreOptions } from './store/dexie.ts'
+export { createDisk, type Disk, memoryStore } from './store/memory.ts'
+export type { Refused, Store } from './store/store.ts'

@@ -1,0 +1,79 @@
+/** Answers about the past, from the disk. */
+import {
+  type EntryOf,
+  type EventId,
+  type LogName,
+  parseEntry,
+  type Position,
+  type Topic,
+  type Verdict,
+} from '@tidemark/shared'
+import type { Replica } from './replica.ts'
+import type { Store } from './store/store.ts'
+import { noDisk, type Sync } from './sync.ts'
+
+/** What is known of one event: the gateway's verdict, `pending` before there is one, `unknown` on this device. */
+export type Knowledge = Verdict | { readonly type: 'pending' } | { readonly type: 'unknown' }
+
+/** What looking up needs. */
+export interface LookupPorts {
+  readonly store: Store | undefined
+  readonly replica: Replica
+  readonly logs: readonly LogName[]
+  readonly sync: Pick<Sync, 'catchUp'>
+}
+
+/** What one call reads, in bytes. */
+const bytesMax = 1_048_576
+
+/** The entries of a topic after a position. */
+export async function readEntries<T extends Topic>(
+  { store }: LookupPorts,
+  { topic, scope }: { readonly topic: T; readonly scope: string },
+  after: number,
+): Promise<readonly EntryOf<T>[]> {
+  if (!store) throw noDisk()
+  const log = { topic: topic.name, scope }
+  const { lines } = await store.read(log, after as Position, bytesMax)
+  return lines.map((line) => parseEntry(log, line) as EntryOf<T>)
+}
+
+/** What became of an event. Searches the entries on the disk where memory does not know. */
+export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Knowledge> {
+  const { store, replica, logs, sync } = ports
+  if (!store) throw noDisk()
+  await sync.catchUp()
+  if (replica.isPending(id)) return { type: 'pending' }
+  const refused = replica.refused.getSnapshot().find((each) => each.id === id)
+  if (refused) return { type: 'refused', refusal: refused.refusal }
+  const accepted = await store.accepted(id)
+  if (accepted) return toAccepted(accepted)
+  for (const log of logs) {
+    const entry = await findEntry(store, log, id)
+    if (entry) return toAccepted(entry)
+  }
+  return { type: 'unknown' }
+}
+
+const toAccepted = ({ position, revision }: { position: Position; revision: number }): Verdict => ({
+  type: 'accepted',
+  position,
+  revision,
+})
+
+/** Lines are looked through as text: there is no index by id, and parsing is what takes the time. */
+async function findEntry(store: Store, log: LogName, id: EventId) {
+  let position = 0 as Position
+  for (let more = true; more;) {
+    const page = await store.read(log, position, bytesMax)
+    // The id may also stand in a line as the cause of another event.
+    const entry = page.lines
+      .filter((line) => line.includes(id))
+      .map((line) => parseEntry(log, line))
+      .find((each) => each.id === id)
+    if (entry) return entry
+    position = (position + page.lines.length) as Position
+    more = page.more && page.lines.length > 0
+  }
+  return undefined
+}

@@ -1,0 +1,83 @@
+/** Keeps a link: after each end it waits, longer with each failure and never shorter than it was asked to, and tries again. */
+import { backoffMs, Doorbell, sleep } from '@tidemark/shared'
+import { type LinkEnd, type LinkPorts, runLink } from './link.ts'
+import type { LinkState } from './status.ts'
+
+/** What keeping a link needs. */
+export interface ReconnectPorts extends LinkPorts {
+  readonly token: (() => string | undefined | Promise<string | undefined>) | undefined
+}
+
+const backoff = { firstMs: 500, maxMs: 30_000 }
+/** For what a mere repetition does not heal. */
+const slowBackoff = { firstMs: 10_000, maxMs: 60_000 }
+/** Everybody gets the hint that the network is back at the same moment. */
+const hintJitterMs = 500
+const tokenMsMax = 10_000
+
+/** Keeps a link until `signal` aborts. */
+export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Promise<void> {
+  const { status, onError } = ports
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    status.patch({ link: 'connecting' })
+    let end: LinkEnd
+    try {
+      end = await runLink(ports, await fetchToken(ports), signal)
+    } catch (error) {
+      onError(error)
+      end = { retryAfterMs: 0, isWelcomed: false }
+    }
+    if (signal.aborted) return
+    // A gateway that welcomes and then talks nonsense is not knocked at any faster for it.
+    if (end.isWelcomed && end.code !== 'BAD_FRAME') attempt = 0
+    status.patch({ link: stateAfter(end), linkError: end.code })
+    await waitForNext(ports, end, attempt, signal)
+  }
+}
+
+function stateAfter({ code, details }: LinkEnd): LinkState {
+  if (code === 'UNAUTHENTICATED') return 'needs-auth'
+  if (code === 'WRONG_USER') return 'wrong-user'
+  if (code !== 'WRONG_VERSION') return 'offline'
+  const old = (details as { readonly old?: unknown } | undefined)?.old
+  return old === 'gateway' ? 'gateway-too-old' : 'client-too-old'
+}
+
+async function waitForNext(
+  { system, hints }: ReconnectPorts,
+  end: LinkEnd,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { code, retryAfterMs } = end
+  await sleep(system, retryAfterMs, signal)
+  const bell = new Doorbell()
+  const stopHints = hints.listen(() => bell.ring())
+  const options = stateAfter(end) === 'offline' ? backoff : slowBackoff
+  const waitMs = backoffMs(options, attempt, system.random)
+  // Another link with this identity has taken over: two that reconnect would do so for ever.
+  const cancel = code === 'SUPERSEDED' ? () => {} : system.after(waitMs, () => bell.ring())
+  const startedAt = system.mono()
+  await bell.wait(signal)
+  cancel()
+  stopHints()
+  const isHinted = code === 'SUPERSEDED' || system.mono() - startedAt < waitMs
+  if (isHinted) await sleep(system, system.random() * hintJitterMs, signal)
+}
+
+/** The token, or a rejection where the app takes too long to say. */
+function fetchToken({ token, system }: ReconnectPorts): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const cancel = system.after(tokenMsMax, () => reject(new Error('token() took too long')))
+    const settle = async (): Promise<void> => {
+      try {
+        resolve(await token?.())
+      } catch (error) {
+        reject(error)
+      } finally {
+        cancel()
+      }
+    }
+    void settle()
+  })
+}

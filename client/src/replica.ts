@@ -1,0 +1,304 @@
+/**
+ * What a tab holds in memory of the database: the outbox, the refused events, how far each log is, and
+ * the models folded from them. It changes only after the disk did, in the same order, and tells
+ * everybody once for each change as a whole.
+ */
+import {
+  assert,
+  type Cursor,
+  type DomainEvent,
+  type Entry,
+  type EventId,
+  logKey,
+  type LogName,
+  parseClaim,
+  parseEntry,
+  type Position,
+  type Verdict,
+} from '@tidemark/shared'
+import { type Cell, createCell } from './live.ts'
+import type { ModelView } from './models.ts'
+import type { StatusCell } from './status.ts'
+import type { Loaded, LoadedLog, OutboxRow, Refused, Seen, Settlement } from './store/store.ts'
+
+/** A batch that has not settled, with its events. */
+export interface PendingBatch extends OutboxRow {
+  readonly events: readonly DomainEvent[]
+}
+
+interface LogState extends LogName {
+  position: Position
+  cursor: Cursor | undefined
+  rewinds: number
+}
+
+/** What a replica is made of. */
+export interface ReplicaOptions {
+  /** The logs that are read. */
+  readonly logs: readonly LogName[]
+  readonly models: readonly ModelView[]
+  readonly user: string
+  readonly status: StatusCell
+  readonly onError: (error: unknown) => void
+}
+
+const start = 0 as Position
+
+/** A tab's memory of the database. */
+export class Replica {
+  readonly refused: Cell<readonly Refused[]>
+  readonly #models: readonly ModelView[]
+  readonly #user: string
+  readonly #status: StatusCell
+  readonly #logs = new Map<string, LogState>()
+  /** By `seq`, in its order. */
+  #pending = new Map<number, PendingBatch>()
+  readonly #seqsById = new Map<EventId, number>()
+  /** What this tab is writing now: an entry may come back from another tab before our own write has answered. */
+  readonly #writing = new Set<EventId>()
+  readonly #waiting = new Map<EventId, (verdict: Verdict) => void>()
+  /** Every row up to here has been seen, of whichever tab. */
+  #seq = 0
+  #onRows: () => void = () => undefined
+
+  constructor({ logs, models, user, status, onError }: ReplicaOptions) {
+    this.#models = models
+    this.#user = user
+    this.#status = status
+    this.refused = createCell<readonly Refused[]>([], onError)
+    for (const { topic, scope } of logs) {
+      const log = { topic, scope, position: start, cursor: undefined, rewinds: 0 }
+      this.#logs.set(logKey(log), log)
+    }
+    for (const model of models) model.restart()
+  }
+
+  /** Calls `heard` whenever there may be more to submit. */
+  onRows(heard: () => void): void {
+    this.#onRows = heard
+  }
+
+  /** What `Store.load` may leave out. */
+  seen(): Seen {
+    return { seq: this.#seq, logs: [...this.#logs.values()] }
+  }
+
+  /** Is this a log that is read here? */
+  reads(log: LogName): boolean {
+    return this.#logs.has(logKey(log))
+  }
+
+  /** Where a log stands. */
+  cursor(log: LogName): Cursor | undefined {
+    return this.#logs.get(logKey(log))?.cursor
+  }
+
+  isPending(id: EventId): boolean {
+    return this.#seqsById.has(id) || this.#writing.has(id)
+  }
+
+  isRefused(id: EventId): boolean {
+    return this.refused.getSnapshot().some((each) => each.id === id)
+  }
+
+  has(seq: number): boolean {
+    return this.#pending.has(seq)
+  }
+
+  /**
+   * What may be submitted after `seq`, in the order it was appended. What this tab has written behind
+   * another tab's rows that it has not seen yet waits until it has.
+   */
+  rowsAfter(seq: number): readonly PendingBatch[] {
+    return [...this.#pending.values()].filter((row) => row.seq > seq && row.seq <= this.#seq)
+  }
+
+  /** Before a write: these events are on their way to the disk. Resolves with the verdict on them, one day. */
+  writing(ids: readonly EventId[]): Promise<Verdict> {
+    for (const id of ids) this.#writing.add(id)
+    return new Promise((resolve) => {
+      const verdicts: Verdict[] = []
+      for (const id of ids) {
+        this.#waiting.set(id, (verdict) => {
+          verdicts.push(verdict)
+          if (verdicts.length === ids.length) resolve(verdicts.find(isReason) ?? verdict)
+        })
+      }
+    })
+  }
+
+  /** After a write that failed. */
+  failed(ids: readonly EventId[]): void {
+    for (const id of ids) {
+      this.#writing.delete(id)
+      this.#waiting.delete(id)
+    }
+  }
+
+  /** After a write that is durable. Answers `false` where rows of other tabs came between, that are to be loaded. */
+  appended(rows: readonly PendingBatch[]): boolean {
+    for (const row of rows) {
+      // What has settled meanwhile was taken out of `writing` by its entry or its refusal.
+      const written = row.events.filter((event) => this.#writing.delete(event.id))
+      if (written.length > 0) this.#add(row)
+    }
+    const last = rows.at(-1)?.seq ?? 0
+    if (rows[0]?.seq === this.#seq + 1) this.#seq = last
+    this.#publish()
+    this.#onRows()
+    return last <= this.#seq
+  }
+
+  /** The gateway's verdict, before what it means is on the disk. */
+  answered(id: EventId, verdict: Verdict): void {
+    this.#waiting.get(id)?.(verdict)
+    this.#waiting.delete(id)
+  }
+
+  /** The rows that these entries settle. */
+  settledBy(entries: readonly Entry[]): readonly number[] {
+    const seqs = new Set<number>()
+    for (const { id } of entries) {
+      const seq = this.#seqsById.get(id)
+      if (seq !== undefined) seqs.add(seq)
+    }
+    return [...seqs]
+  }
+
+  /** Entries that are on the disk now, with their cursor. */
+  applied(log: LogName, entries: readonly Entry[], cursor: Cursor): void {
+    const state = this.#logs.get(logKey(log))
+    assert(state, 'only logs that are read are applied')
+    state.position = cursor.position
+    state.cursor = cursor
+    this.#fold(log, entries)
+    this.#publish()
+  }
+
+  /** Rows that left the outbox otherwise. */
+  settle({ seqs, refused, accepted }: Settlement): void {
+    for (const seq of seqs) this.#remove(seq)
+    const ids = new Set(refused.map((each) => each.id))
+    const others = this.refused.getSnapshot().filter((each) => !ids.has(each.id))
+    if (refused.length > 0) this.refused.set([...others, ...refused])
+    for (const { id, refusal } of refused) this.#done(id, { type: 'refused', refusal })
+    for (const { id, position, revision } of accepted) {
+      this.#done(id, { type: 'accepted', position, revision })
+    }
+    this.#publish()
+  }
+
+  /** Refused events that the app has done with. */
+  discarded(ids: readonly EventId[]): void {
+    this.refused.set(this.refused.getSnapshot().filter((each) => !ids.includes(each.id)))
+    this.#publish()
+  }
+
+  /** What the disk has beyond `seen`. Answers whether there is more to load. */
+  load({ logs, rows, refused }: Loaded): boolean {
+    let more = false
+    for (const loaded of logs) more = this.#loadLog(loaded) || more
+    this.#loadRows(rows)
+    this.#seq = Math.max(this.#seq, rows.at(-1)?.seq ?? 0)
+    for (const { id, refusal } of refused) {
+      const seq = this.#seqsById.get(id)
+      if (seq !== undefined) this.#remove(seq)
+      this.#done(id, { type: 'refused', refusal })
+    }
+    if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
+    if (!more) for (const model of this.#models) model.complete()
+    this.#publish()
+    this.#onRows()
+    return more
+  }
+
+  #loadLog(loaded: LoadedLog): boolean {
+    const state = this.#logs.get(logKey(loaded))
+    assert(state, 'only logs that are read are loaded')
+    const models = this.#models.filter((model) => model.topic === loaded.topic)
+    if (loaded.rewinds !== state.rewinds) {
+      // What is folded may hold entries that were taken back: fold anew, showing the old until then.
+      Object.assign(state, { rewinds: loaded.rewinds, position: start, cursor: undefined })
+      for (const model of models) model.restart()
+      return true
+    }
+    const entries = loaded.lines.map((line) => parseEntry(loaded, line))
+    state.position = entries.at(-1)?.position ?? state.position
+    if (!loaded.more) state.cursor = loaded.cursor
+    this.#fold(loaded, entries)
+    return loaded.more
+  }
+
+  #fold(log: LogName, entries: readonly Entry[]): void {
+    for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
+    for (const { id, position, revision } of entries) {
+      const seq = this.#seqsById.get(id)
+      if (seq !== undefined) this.#remove(seq)
+      this.#done(id, { type: 'accepted', position, revision })
+    }
+  }
+
+  #done(id: EventId, verdict: Verdict): void {
+    this.#writing.delete(id)
+    this.answered(id, verdict)
+  }
+
+  #read(row: OutboxRow): PendingBatch {
+    const { topic, scope } = row
+    const events = row.lines.map((line) => {
+      return { topic, scope, author: this.#user, ...parseClaim(line) }
+    })
+    return { ...row, events }
+  }
+
+  #add(row: PendingBatch): void {
+    this.#pending.set(row.seq, row)
+    for (const event of row.events) {
+      this.#seqsById.set(event.id, row.seq)
+      for (const model of this.#models) if (model.topic === row.topic) model.lay(event)
+    }
+  }
+
+  #remove(seq: number): void {
+    const row = this.#pending.get(seq)
+    if (!row) return
+    this.#pending.delete(seq)
+    for (const { id } of row.events) {
+      this.#seqsById.delete(id)
+      for (const model of this.#models) model.lift(id)
+    }
+  }
+
+  #loadRows(rows: readonly OutboxRow[]): void {
+    const added = rows
+      .filter((row) => !this.#pending.has(row.seq))
+      .map((row) => this.#read(row))
+      .filter((row) => !row.events.some(({ id }) => this.#writing.has(id)))
+    const first = added[0]?.seq
+    if (first === undefined) return
+    // Where this tab has written later rows before it saw these, they are laid again on top.
+    const later = [...this.#pending.values()].filter((row) => row.seq > first)
+    for (const { seq } of later) this.#remove(seq)
+    for (const row of [...added, ...later].sort((a, b) => a.seq - b.seq)) this.#add(row)
+  }
+
+  #publish(): void {
+    const [oldest] = this.#pending.values()
+    this.#status.patch({
+      pending: this.#seqsById.size,
+      oldestPendingAt: oldest?.events[0]?.occurredAt,
+      refused: this.refused.getSnapshot().length,
+    })
+    for (const { topic, position } of this.#logs.values()) {
+      this.#status.patchLog(topic, { position })
+    }
+    for (const model of this.#models) model.notify()
+  }
+}
+
+/** Of a batch: the verdict on its first event where it was accepted, else on the event that was the reason. */
+const isReason = (verdict: Verdict): boolean =>
+  verdict.type === 'accepted' || verdict.refusal.code !== 'BATCH_REFUSED'
+
+const differ = (a: readonly Refused[], b: readonly Refused[]): boolean =>
+  a.length !== b.length || a.some(({ id }, index) => id !== b[index]?.id)

@@ -1,0 +1,326 @@
+/**
+ * Hop 2, outbox to link. Batches are numbered on each link and answered in order (go-back-N); a row and
+ * its exact bytes stay in the outbox until its verdict, and what it shows until its entry is applied.
+ */
+import {
+  assert,
+  backoffMs,
+  type BatchVerdict,
+  type EventId,
+  type FrameOf,
+  isTidemarkError,
+  type Limits,
+  logKey,
+  type Position,
+  type Refusal,
+  sleep,
+  type SubmittedBatch,
+  type System,
+  TidemarkError,
+} from '@tidemark/shared'
+import { utf8Length } from './bytes.ts'
+import type { PendingBatch, Replica } from './replica.ts'
+import type { Session } from './session.ts'
+import type { StatusCell } from './status.ts'
+import type { Accepted, Refused, Store } from './store/store.ts'
+import type { Turns } from './turns.ts'
+
+/** What submitting needs. */
+export interface SubmitPorts {
+  readonly store: Store
+  readonly replica: Replica
+  readonly turns: Turns
+  readonly system: System
+  readonly status: StatusCell
+  /** The database has changed: other tabs should have a look. */
+  readonly onWritten: () => void
+  /** What the disk answered: an error, or nothing wrong. */
+  readonly onStorage: (error: unknown) => void
+}
+
+/** More than the JSON that names one batch in a submit frame, in bytes. */
+const batchHeadBytesMax = 400
+const frameHeadBytesMax = 100
+/** What the gateway did not take for now is offered again after this time. */
+const asideMs = 60_000
+const backoff = { firstMs: 250, maxMs: 10_000 }
+const laterJitter = { firstMs: 500, maxMs: 500 }
+
+/** The submitting side of one link. */
+export class Submit {
+  readonly #ports: SubmitPorts
+  readonly #session: Session
+  readonly #limits: Limits
+  /** Without an answer yet; the first of them is batch `n` of this link. */
+  #sent: PendingBatch[] = []
+  #n = 1
+  #sentEvents = 0
+  /** To be sent, in order. */
+  #unsent: PendingBatch[] = []
+  /** Up to which row of the outbox `unsent` has been filled. */
+  #filledSeq = 0
+  /** What the gateway does not take for now. */
+  #aside: PendingBatch[] = []
+  readonly #heldLogs = new Set<string>()
+  /** Those, until something is accepted there. */
+  readonly #wereHeld = new Set<string>()
+  #isOfferDue = false
+  #isWaitingForLater = false
+
+  constructor(ports: SubmitPorts, session: Session, limits: Limits) {
+    this.#ports = ports
+    this.#session = session
+    this.#limits = limits
+  }
+
+  /** Is an answer due? */
+  isWaiting(): boolean {
+    return this.#sent.length > 0
+  }
+
+  /** Is there anything that should be moving? */
+  hasWork(): boolean {
+    return this.#sent.length + this.#unsent.length > 0
+  }
+
+  /** Sends what there is, as far as it fits into the window. */
+  pump(): void {
+    if (this.#session.signal.aborted) return
+    const rows = this.#ports.replica.rowsAfter(this.#filledSeq)
+    this.#filledSeq = rows.at(-1)?.seq ?? this.#filledSeq
+    this.#offer(rows)
+    while (!this.#isWaitingForLater) {
+      const batches = this.#takeBatches()
+      if (batches.length === 0) return
+      const n = this.#n + this.#sent.length
+      this.#sent.push(...batches)
+      this.#sentEvents += countEvents(batches)
+      const events = batches.flatMap((batch) => batch.lines)
+      this.#session.send({ type: 'submit', n, batches: batches.map(toSubmitted), events })
+    }
+  }
+
+  /** The gateway has judged the oldest batches that were sent. */
+  verdicts({ n, verdicts }: FrameOf<'verdicts'>): void {
+    if (n !== this.#n || verdicts.length > this.#sent.length) {
+      throw new TidemarkError('BAD_FRAME', { reason: 'verdicts on batches that were not sent' })
+    }
+    const judged = this.#sent.splice(0, verdicts.length)
+    this.#n += judged.length
+    this.#sentEvents -= countEvents(judged)
+    const seqs: number[] = []
+    const refused: Refused[] = []
+    const accepted: Accepted[] = []
+    for (const [at, row] of judged.entries()) {
+      const verdict = verdicts[at] ?? {}
+      if (verdict.refused) refused.push(...this.#refuse(row, readReason(verdict.refused)))
+      else accepted.push(...this.#accept(row, verdict))
+      if (verdict.refused || !this.#ports.replica.reads(row)) seqs.push(row.seq)
+    }
+    if (seqs.length > 0) void this.#settle(seqs, refused, accepted)
+    this.#session.onProgress('upload')
+    this.pump()
+  }
+
+  /** An answer that is not a verdict: what was sent from `n` on has been ignored, and is sent again. */
+  goBack(frame: FrameOf<'blocked' | 'hold' | 'later'>): void {
+    const at = frame.n - this.#n
+    const row = this.#sent[at]
+    if (!row) return
+    const ignored = this.#sent.splice(at)
+    this.#sentEvents -= countEvents(ignored)
+    this.#unsent = [...ignored, ...this.#unsent]
+    switch (frame.type) {
+      case 'later':
+        return void this.#waitForLater(frame.retryAfterMs)
+      case 'hold':
+        this.#hold(row)
+        break
+      case 'blocked':
+        this.#block(row, frame.by)
+    }
+    this.pump()
+  }
+
+  /** Puts rows in line, but for those whose log is held. */
+  #offer(rows: readonly PendingBatch[]): void {
+    for (const row of rows) {
+      if (this.#heldLogs.has(logKey(row))) this.#aside.push(row)
+      else this.#unsent.push(row)
+    }
+  }
+
+  #hold(row: PendingBatch): void {
+    this.#heldLogs.add(logKey(row))
+    this.#wereHeld.add(logKey(row))
+    this.#ports.status.patchLog(row.topic, { forbidden: true })
+    const rows = this.#unsent
+    this.#unsent = []
+    this.#offer(rows)
+    void this.#offerAgain()
+  }
+
+  /** What rests on a refused event never passes; what rests on one that is still to come is kept for then. */
+  #block(row: PendingBatch, by: EventId): void {
+    this.#unsent.shift()
+    if (this.#ports.replica.isRefused(by)) {
+      const refusal = { code: 'BATCH_REFUSED', details: { by } } as const
+      const refused = row.events.map((_event, at) => this.#toRefused(row, at, refusal))
+      void this.#settle([row.seq], refused, [])
+      return
+    }
+    this.#aside.push(row)
+    void this.#offerAgain()
+  }
+
+  /** After a while, what was put aside is put in line again, in the order it was appended. */
+  async #offerAgain(): Promise<void> {
+    if (this.#isOfferDue) return
+    this.#isOfferDue = true
+    await sleep(this.#ports.system, asideMs, this.#session.signal)
+    this.#isOfferDue = false
+    this.#heldLogs.clear()
+    this.#unsent = [...this.#aside, ...this.#unsent].sort((a, b) => a.seq - b.seq)
+    this.#aside = []
+    this.pump()
+  }
+
+  async #waitForLater(retryAfterMs: number): Promise<void> {
+    const { system } = this.#ports
+    this.#isWaitingForLater = true
+    await sleep(
+      system,
+      backoffMs(laterJitter, 0, system.random, retryAfterMs),
+      this.#session.signal,
+    )
+    this.#isWaitingForLater = false
+    this.pump()
+  }
+
+  /** The next batches, as many as fit into one frame and into the window. */
+  #takeBatches(): readonly PendingBatch[] {
+    const { submitEventsMax, frameBytesMax, unansweredEventsMax } = this.#limits
+    const taken: PendingBatch[] = []
+    let room = Math.min(submitEventsMax, unansweredEventsMax - this.#sentEvents)
+    let bytes = frameHeadBytesMax
+    let seen = 0
+    for (const row of this.#unsent) {
+      if (this.#ports.replica.has(row.seq) && !this.#settleTooLarge(row)) {
+        bytes += batchHeadBytesMax + bytesOf(row)
+        room -= row.lines.length
+        // What is more than a window or a frame by itself goes alone.
+        const isAlone = this.#sent.length + taken.length === 0
+        if (!isAlone && (room < 0 || bytes > frameBytesMax)) break
+        taken.push(row)
+      }
+      seen += 1
+    }
+    this.#unsent.splice(0, seen)
+    return taken
+  }
+
+  /** What this gateway will never take was appended while another limit was known. It is refused here. */
+  #settleTooLarge(row: PendingBatch): boolean {
+    const { batchEventsMax, eventBytesMax } = this.#limits
+    const settle = (at: number, refusal: Refusal): true => {
+      const id = row.events[at]?.id
+      void this.#settle([row.seq], id ? this.#refuse(row, { id, refusal }) : [], [])
+      return true
+    }
+    const events = row.lines.length
+    if (events > batchEventsMax) {
+      return settle(0, { code: 'BATCH_TOO_LARGE', details: { events, max: batchEventsMax } })
+    }
+    const at = row.lines.findIndex((line) => isLongerThan(line, eventBytesMax))
+    if (at < 0) return false
+    const bytes = utf8Length(row.lines[at] ?? '')
+    return settle(at, { code: 'EVENT_TOO_LARGE', details: { bytes, max: eventBytesMax } })
+  }
+
+  /** What became of each event of a refused batch: one was the reason, the others went with it. */
+  #refuse(row: PendingBatch, reason: { id: EventId; refusal: Refusal }): readonly Refused[] {
+    const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
+    return row.events.map(({ id }, at) =>
+      this.#toRefused(row, at, id === reason.id ? reason.refusal : others),
+    )
+  }
+
+  #toRefused({ topic, scope, events, lines }: PendingBatch, at: number, refusal: Refusal): Refused {
+    const id = events[at]?.id
+    const line = lines[at]
+    assert(id && line !== undefined, 'a pending batch has a line for each event')
+    return { topic, scope, id, line, refusal, refusedAt: this.#ports.system.now() }
+  }
+
+  /** Tells who waits. Of a log that is read here, the entry itself will say so again. */
+  #accept(row: PendingBatch, { position, revisions }: BatchVerdict): readonly Accepted[] {
+    if (position === undefined || revisions?.length !== row.events.length) {
+      throw new TidemarkError('BAD_FRAME', { reason: 'a verdict without positions' })
+    }
+    const { topic, scope } = row
+    const accepted = row.events.map(({ id }, at) => {
+      const revision = revisions[at] ?? 0
+      return { topic, scope, id, position: (position + at) as Position, revision }
+    })
+    if (this.#wereHeld.delete(logKey(row))) this.#ports.status.patchLog(topic, { forbidden: false })
+    for (const { id, position: at, revision } of accepted) {
+      this.#ports.replica.answered(id, { type: 'accepted', position: at, revision })
+    }
+    return this.#ports.replica.reads(row) ? [] : accepted
+  }
+
+  /** Writes down what became of rows, until the disk takes it or the link ends. They are asked about again then. */
+  async #settle(
+    seqs: readonly number[],
+    refused: readonly Refused[],
+    accepted: readonly Accepted[],
+  ): Promise<void> {
+    const { store, replica, turns, system, onWritten, onStorage } = this.#ports
+    const settlement = { seqs, refused, accepted }
+    const { signal } = this.#session
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        await turns(async () => {
+          await store.settle(settlement)
+          replica.settle(settlement)
+        })
+        onStorage(undefined)
+        return onWritten()
+      } catch (error) {
+        if (!isTidemarkError(error)) return this.#session.fail(error)
+        onStorage(error)
+        await sleep(system, backoffMs(backoff, failures, system.random), signal)
+      }
+    }
+  }
+}
+
+/** A code may be newer than this client; whoever decides by it has to expect that. */
+const readReason = ({ id, code, details }: NonNullable<BatchVerdict['refused']>) => ({
+  id,
+  refusal: { code, details } as Refusal,
+})
+
+const countEvents = (batches: readonly PendingBatch[]): number =>
+  batches.reduce((sum, batch) => sum + batch.lines.length, 0)
+
+const bytesOf = (batch: PendingBatch): number =>
+  batch.lines.reduce((sum, line) => sum + utf8Length(line) + 1, 0)
+
+/** No UTF-16 unit takes more than 3 bytes, so most lines need not be measured. */
+const isLongerThan = (line: string, bytes: number): boolean =>
+  line.length * 3 > bytes && utf8Length(line) > bytes
+
+const toSubmitted = ({
+  topic,
+  scope,
+  lines,
+  after,
+  expectedRevision,
+}: PendingBatch): SubmittedBatch => ({
+  topic,
+  scope,
+  size: lines.length,
+  ...(after !== undefined && { after }),
+  ...(expectedRevision !== undefined && { expectedRevision }),
+})

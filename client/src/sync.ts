@@ -1,0 +1,120 @@
+/** The life of a tab on its database: reads it, follows it, and, while it leads, keeps the link. */
+import {
+  type Broadcast,
+  Doorbell,
+  type EventId,
+  isTidemarkError,
+  type Limits,
+  type Locks,
+  type System,
+  TidemarkError,
+} from '@tidemark/shared'
+import { openFollow } from './follow.ts'
+import { runLeader } from './leader.ts'
+import { keepLink, type ReconnectPorts } from './reconnect.ts'
+import type { Replica } from './replica.ts'
+import type { StatusCell } from './status.ts'
+import type { Store } from './store/store.ts'
+import { openTabs } from './tabs.ts'
+import { createTurns } from './turns.ts'
+
+/** What the life of a tab needs. */
+export interface SyncPorts extends Pick<
+  ReconnectPorts,
+  'url' | 'connect' | 'hints' | 'logs' | 'versions' | 'user' | 'token' | 'onError'
+> {
+  readonly store: Store
+  readonly replica: Replica
+  readonly status: StatusCell
+  readonly system: System
+  readonly locks: Locks
+  readonly lockName: string
+  readonly broadcast: Broadcast
+  readonly onLimits: (limits: Limits) => void
+}
+
+/** A tab that lives. */
+export interface Sync {
+  /** This tab has written to the outbox. */
+  onWritten(): void
+  /** Rows of other tabs came before those that this tab has written. */
+  onGap(): void
+  /** What the disk answered: an error, or nothing wrong. */
+  onStorage(error: unknown): void
+  /** Resolves when everything that is on the disk now is in memory. */
+  catchUp(): Promise<void>
+  discard(ids: readonly EventId[]): Promise<void>
+  pause(): void
+  resume(): void
+  /** Has ended, once its signal has aborted. */
+  readonly ended: Promise<void>
+}
+
+/** Starts the life of a tab, until `signal` aborts. */
+export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
+  const { store, replica, status, system, broadcast, onError } = ports
+  const turns = createTurns()
+  const resumed = new Doorbell()
+  let presence = new AbortController()
+
+  const onStorage = (error: unknown): void => {
+    if (error === undefined) return status.patch({ storage: 'ok' })
+    if (isTidemarkError(error)) status.patch({ storage: error.code })
+    onError(error)
+  }
+  const follow = openFollow({ store, replica, turns, system, onStorage }, signal)
+  const tabs = openTabs(broadcast, status, () => follow.ring())
+  const onWritten = (): void => tabs.changed()
+
+  const lead = async (term: AbortSignal): Promise<void> => {
+    const identity = await store.open()
+    await follow.catchUp()
+    await keepLink({ ...ports, identity, follow, turns, onWritten, onStorage }, term)
+  }
+  const live = async (): Promise<void> => {
+    while (!signal.aborted) {
+      if (presence.signal.aborted) await resumed.wait(signal)
+      else await runLeader({ ...ports, lead }, AbortSignal.any([signal, presence.signal]))
+      const link = signal.aborted ? 'closed' : presence.signal.aborted ? 'paused' : 'offline'
+      status.patch({ link, linkError: undefined, leader: false })
+    }
+    tabs.close()
+  }
+
+  status.patch({ link: 'offline' })
+  return {
+    onWritten,
+    onGap: () => follow.ring(),
+    onStorage,
+    catchUp: () => follow.catchUp(),
+    discard: (ids) =>
+      turns(async () => {
+        await store.discard(ids)
+        replica.discarded(ids)
+        onWritten()
+      }),
+    pause: () => presence.abort(),
+    resume() {
+      if (!presence.signal.aborted) return
+      presence = new AbortController()
+      resumed.ring()
+    },
+    ended: live(),
+  }
+}
+
+/** A tab without a disk: on a server, or where the browser has none to give. Nothing happens there. */
+export const inertSync: Sync = {
+  onWritten: () => undefined,
+  onGap: () => undefined,
+  onStorage: () => undefined,
+  catchUp: () => Promise.reject(noDisk()),
+  discard: () => Promise.reject(noDisk()),
+  pause: () => undefined,
+  resume: () => undefined,
+  ended: Promise.resolve(),
+}
+
+/** What calls that need a disk are told where there is none. */
+export const noDisk = (): TidemarkError =>
+  new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'there is no IndexedDB here' })

@@ -1,0 +1,69 @@
+/** What a browser, or Node, brings along: the default for each port that an app does not hand over. */
+import type { Broadcast, Locks } from '@tidemark/shared'
+import type { Hints } from './hints.ts'
+
+/** Is there a disk for `dexieStore` here? On a server there is none. */
+export const hasIndexedDb = (): boolean => typeof indexedDB !== 'undefined'
+
+/** Nobody else is there: for stores that no other tab can open, and for pages without the Web Locks API. */
+export const soloLocks: Locks = {
+  request: (_name, _options, hold) => hold(new AbortController().signal),
+}
+
+/** Nobody else listens. */
+export const soloBroadcast: Broadcast = {
+  post: () => undefined,
+  listen: () => () => undefined,
+  close: () => undefined,
+}
+
+/** The Web Locks API. It is missing where a page is not served securely; then each tab talks for itself. */
+export function webLocks(): Locks {
+  if (!globalThis.navigator?.locks) return soloLocks
+  return {
+    async request(name, { signal, steal }, hold) {
+      const lost = new AbortController()
+      const options = steal ? { steal } : signal ? { signal } : {}
+      try {
+        await navigator.locks.request(name, options, () => hold(lost.signal))
+      } catch (error) {
+        // Rejects while `hold` still runs where another tab has stolen the lock.
+        lost.abort()
+        if (!signal?.aborted) throw error
+      }
+    },
+  }
+}
+
+/** A `BroadcastChannel`. */
+export function webBroadcast(name: string): Broadcast {
+  if (typeof BroadcastChannel === 'undefined') return soloBroadcast
+  const channel = new BroadcastChannel(name)
+  return {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
+    post: (message) => channel.postMessage(message),
+    listen(heard) {
+      const listener = ({ data }: MessageEvent<unknown>): void => heard(data)
+      channel.addEventListener('message', listener)
+      return () => channel.removeEventListener('message', listener)
+    },
+    close: () => channel.close(),
+  }
+}
+
+/** The events of window and document that say something about the network or about being looked at. */
+export const webHints: Hints = {
+  listen(hinted) {
+    if (typeof window === 'undefined' || typeof document === 'undefined') return () => undefined
+    const seen = (): void => {
+      if (document.visibilityState === 'visible') hinted()
+    }
+    const names = ['online', 'offline', 'pageshow'] as const
+    for (const name of names) window.addEventListener(name, hinted)
+    document.addEventListener('visibilitychange', seen)
+    return () => {
+      for (const name of names) window.removeEventListener(name, hinted)
+      document.removeEventListener('visibilitychange', seen)
+    }
+  },
+}
