@@ -4,7 +4,6 @@
  */
 import {
   assert,
-  backoffMs,
   type Cancel,
   type ClientFrame,
   errorRules,
@@ -13,12 +12,9 @@ import {
   type GatewayFrame,
   isTidemarkError,
   type Limits,
-  logKey,
   type LogName,
   parseClientFrame,
-  type Position,
   protocolVersion,
-  sleep,
   type Socket,
   type System,
   TidemarkError,
@@ -28,15 +24,15 @@ import {
 import type { Accept } from './accept.ts'
 import { type Rules, toAttempt } from './check.ts'
 import { withDeadline } from './deadline.ts'
-import type { Deliver, Subscription } from './deliver.ts'
+import type { Deliver } from './deliver.ts'
 import { Lane } from './lane.ts'
 import type { Log } from './log/log.ts'
 import type { Logger } from './logger.ts'
 import type { Authenticate, Principal } from './permission.ts'
+import { Subscriptions } from './subscriptions.ts'
 
 /** How long the embedder's functions may take, in milliseconds. */
 const askMsMax = 10_000
-const backoff = { firstMs: 200, maxMs: 10_000 }
 
 /** What a session shares with all others of its gateway. */
 export interface SessionWorld {
@@ -57,26 +53,18 @@ export interface SessionWorld {
 
 type Hello = FrameOf<'hello'>
 
-/** A subscription that is being opened, or is open. */
-interface Subscribed {
-  readonly log: LogName
-  open: Subscription | undefined
-}
-
 /** One link. */
 export class Session {
   readonly #world: SessionWorld
   readonly #socket: Socket
   readonly #address: string | undefined
   readonly #lane: Lane
-  readonly #subscriptions = new Map<string, Subscribed>()
-  readonly #closing = new AbortController()
+  readonly #subscriptions: Subscriptions
   readonly #id: string
   #stage: 'hello' | 'authenticating' | 'open' | 'closed' = 'hello'
   #hello: Hello | undefined
   #principal: Principal | undefined
   #heardAt: number
-  #unappliedBytes = 0
   #cancelHello: Cancel = () => {}
   #cancelSilence: Cancel = () => {}
   #cancelExpiry: Cancel = () => {}
@@ -104,6 +92,17 @@ export class Session {
         return world.accept.retryAfterMs()
       },
       onViolation: (error) => this.fail(error),
+    })
+    this.#subscriptions = new Subscriptions({
+      ...world,
+      mayRead: (log) => this.#mayRead(log),
+      published: (log) => world.published(log),
+      send: (frame) => this.#send(frame),
+      sendBytes: (message) => this.#sendBytes(message),
+      onTrouble: (error) => {
+        const fields = { event: 'subscribe-failed', session: this.#id, err: error }
+        world.logger.warn(fields, 'a subscription could not be opened yet')
+      },
     })
   }
 
@@ -152,10 +151,8 @@ export class Session {
     this.#cancelHello()
     this.#cancelSilence()
     this.#cancelExpiry()
-    this.#closing.abort()
     this.#lane.close()
-    for (const { open } of this.#subscriptions.values()) open?.close()
-    this.#subscriptions.clear()
+    this.#subscriptions.close()
     this.#world.onClose(this)
   }
 
@@ -188,7 +185,11 @@ export class Session {
   }
 
   #send(frame: GatewayFrame): void {
-    if (this.#stage !== 'closed') this.#socket.send(writeFrame(frame))
+    this.#sendBytes(writeFrame(frame))
+  }
+
+  #sendBytes(message: string | Uint8Array): void {
+    if (this.#stage !== 'closed') this.#socket.send(message)
   }
 
   #bound(message: string): void {
@@ -210,15 +211,15 @@ export class Session {
       case 'hello':
         return this.#onHello(frame)
       case 'subscribe':
-        return this.#subscribe(frame)
+        return this.#subscriptions.subscribe(frame)
       case 'unsubscribe':
-        return this.#unsubscribe(frame)
+        return this.#subscriptions.unsubscribe(frame)
       case 'submit':
         return this.#lane.submit(frame)
       case 'applied':
-        return this.#applied(frame)
+        return this.#subscriptions.applied(frame)
       case 'reauth':
-        return void this.#reauth(frame.token)
+        return void this.#reauth(frame.token).catch((error: unknown) => this.fail(error))
       case 'ping':
         return this.#send({ type: 'pong' })
       default:
@@ -234,11 +235,11 @@ export class Session {
       throw new TidemarkError('WRONG_VERSION', { old: 'client', min, max })
     if (hello.protocolMin > max)
       throw new TidemarkError('WRONG_VERSION', { old: 'gateway', min, max })
-    this.#boundSubscriptions(hello.subscriptions.length)
+    this.#subscriptions.checkCount(hello.subscriptions.length)
     this.#stage = 'authenticating'
     this.#hello = hello
     this.#watchSilence()
-    void this.#welcome(hello)
+    this.#welcome(hello).catch((error: unknown) => this.fail(error))
   }
 
   async #welcome(hello: Hello): Promise<void> {
@@ -250,7 +251,7 @@ export class Session {
     onWelcome(this)
     const { author } = principal
     this.#send({ type: 'welcome', protocol: protocolVersion, session: this.#id, author, limits })
-    for (const subscription of hello.subscriptions) this.#subscribe(subscription)
+    for (const each of hello.subscriptions) this.#subscriptions.subscribe(each)
   }
 
   /** Who has this token. Where that cannot be said, the link ends and there is no answer. */
@@ -300,101 +301,14 @@ export class Session {
       return this.fail(new TidemarkError('WRONG_USER', details))
     }
     this.#setPrincipal(principal)
-    for (const [key, subscribed] of this.#subscriptions) {
-      if (await this.#mayRead(subscribed.log)) continue
-      if (this.#subscriptions.get(key) !== subscribed) continue
-      this.#unsubscribe(subscribed.log)
-      this.#send({ type: 'revoked', ...subscribed.log })
-    }
-  }
-
-  #subscribe(frame: Hello['subscriptions'][number]): void {
-    const log = { topic: frame.topic, scope: frame.scope }
-    this.#unsubscribe(log)
-    this.#boundSubscriptions(this.#subscriptions.size + 1)
-    const subscribed: Subscribed = { log, open: undefined }
-    this.#subscriptions.set(logKey(log), subscribed)
-    void this.#open(subscribed, frame)
-  }
-
-  #boundSubscriptions(count: number): void {
-    const max = this.#world.limits.subscriptionsMax
-    if (count > max) throw new TidemarkError('TOO_MANY', { what: 'subscriptions', max })
-  }
-
-  #unsubscribe(log: LogName): void {
-    const key = logKey(log)
-    const subscribed = this.#subscriptions.get(key)
-    if (!subscribed) return
-    this.#subscriptions.delete(key)
-    this.#free(subscribed.open?.close() ?? 0)
-  }
-
-  /** Opens a subscription, and tries again while the log cannot be read, as long as it is wanted. */
-  async #open(subscribed: Subscribed, frame: Hello['subscriptions'][number]): Promise<void> {
-    const { system, logger } = this.#world
-    for (let attempt = 0; this.#wants(subscribed); attempt += 1) {
-      try {
-        return await this.#tryOpen(subscribed, frame)
-      } catch (error) {
-        const fields = { event: 'subscribe-failed', session: this.#id, err: error }
-        logger.warn(fields, 'a subscription could not be opened yet')
-        await sleep(system, backoffMs(backoff, attempt, system.random), this.#closing.signal)
-      }
-    }
-  }
-
-  async #tryOpen(subscribed: Subscribed, frame: Hello['subscriptions'][number]): Promise<void> {
-    const { log, deliver, published } = this.#world
-    const name = subscribed.log
-    const key = logKey(name)
-    const allowed = this.#world.rules.topics.has(name.topic) && (await this.#mayRead(name))
-    const { epoch, position: head } = await log.head(name)
-    const { cursor } = frame
-    const start = 0 as Position
-    const position = cursor ? await log.locate(name, cursor) : start
-    if (!this.#wants(subscribed)) return
-    if (!allowed) {
-      this.#subscriptions.delete(key)
-      return this.#send({ type: 'error', code: 'FORBIDDEN', details: name })
-    }
-    if (cursor && (position !== cursor.position || epoch !== cursor.epoch)) {
-      this.#subscriptions.delete(key)
-      return this.#send({ type: 'reset', ...name, epoch, position })
-    }
-    this.#send({ type: 'subscribed', ...name, epoch, head })
-    const news = published(name)
-    if (news !== undefined) this.#socket.send(news)
-    subscribed.open = deliver.subscribe(name, epoch, position, head, {
-      hasRoom: () => this.#unappliedBytes < this.#world.limits.unappliedBytesMax,
-      deliver: (bytes) => {
-        this.#unappliedBytes += bytes.length
-        this.#socket.send(bytes)
-      },
-      tell: (message) => this.#socket.send(message),
-    })
-  }
-
-  #wants(subscribed: Subscribed): boolean {
-    return this.#subscriptions.get(logKey(subscribed.log)) === subscribed
+    await this.#subscriptions.recheck()
   }
 
   async #mayRead(log: LogName): Promise<boolean> {
+    if (!this.#world.rules.topics.has(log.topic)) return false
     const { principal } = this
     const asked = async () => this.#world.rules.authorize({ action: 'read', principal, ...log })
     return (await this.#ask(asked())) === 'allow'
-  }
-
-  #applied({ topic, scope, upTo }: FrameOf<'applied'>): void {
-    const subscribed = this.#subscriptions.get(logKey({ topic, scope }))
-    this.#free(subscribed?.open?.applied(upTo) ?? 0)
-  }
-
-  /** The client has room again: whichever subscription was waiting for it goes on. */
-  #free(bytes: number): void {
-    if (bytes === 0) return
-    this.#unappliedBytes -= bytes
-    for (const { open } of this.#subscriptions.values()) open?.wake()
   }
 
   #ask<T>(promise: Promise<T>): Promise<T> {
