@@ -47,7 +47,6 @@ export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.
 export { type DeadLettered, findReservedFault, isReservedType } from './reserved.ts'
 export { type Cancel, sleep, system, type System } from './system.ts'
 export {
-  type AnyTopic,
   type DataOf,
   type EntryOf,
   type Schemas,

@@ -3,10 +3,10 @@
  * entries give the same state in the browser, at the gateway and in a test.
  */
 import type { DomainEvent } from './event.ts'
-import type { AnyTopic, DataOf } from './topic.ts'
+import type { Topic, DataOf } from './topic.ts'
 
 /** One pure function for each event type that matters to the model. Pending events have no place in the log yet. */
-export type Folds<T extends AnyTopic, State> = {
+export type Folds<T extends Topic, State> = {
   readonly [Type in keyof T['schemas'] & string]?: (
     state: State,
     event: DomainEvent<Type, DataOf<T, Type>>,
@@ -14,7 +14,7 @@ export type Folds<T extends AnyTopic, State> = {
 }
 
 /** A state for each key, folded from a topic's events. */
-export interface Model<T extends AnyTopic = AnyTopic, State = unknown> {
+export interface Model<T extends Topic = Topic, State = unknown> {
   readonly topic: T
   /** Raise it when `on` or `initial` changes: what is stored is then folded anew. */
   readonly version: number
@@ -41,7 +41,7 @@ export type StateOf<M> = M extends Model<infer _T, infer State> ? State : never
  *   on: { StockReceived: (state, event) => ({ onHand: state.onHand + event.data.quantity }) },
  * })
  */
-export function model<T extends AnyTopic, State>(
+export function model<T extends Topic, State>(
   topic: T,
   definition: {
     readonly version: number
@@ -54,7 +54,7 @@ export function model<T extends AnyTopic, State>(
 }
 
 /** The state after an event. Types that the model does not name leave it as it is. */
-export function fold<T extends AnyTopic, State>(
+export function fold<T extends Topic, State>(
   model: Model<T, State>,
   state: State,
   event: DomainEvent,

@@ -18,8 +18,9 @@ export type StreamDrafts<Name extends string, S extends Schemas> = {
   ) => Draft<Name, Type, StandardSchemaV1.InferInput<S[Type]>>
 }
 
-/** A family of event types. */
-export interface Topic<Name extends string = string, S extends Schemas = Schemas> {
+/** A family of event types. Without arguments: any topic. */
+// oxlint-disable-next-line typescript/no-explicit-any -- builders are contravariant in their data; only any holds them all
+export interface Topic<Name extends string = string, S extends Schemas = any> {
   readonly name: Name
   readonly schemas: S
   /** The version of each event type's schema. */
@@ -30,17 +31,13 @@ export interface Topic<Name extends string = string, S extends Schemas = Schemas
   check(type: string, version: number, data: unknown): unknown
 }
 
-/** A topic of any name and schemas. */
-// oxlint-disable-next-line typescript/no-explicit-any -- builders are contravariant in their data; only any holds them all
-export type AnyTopic = Topic<string, any>
-
 /** The data of one event type, as its schema returns it. */
-export type DataOf<T extends AnyTopic, Type extends string> = StandardSchemaV1.InferOutput<
+export type DataOf<T extends Topic, Type extends string> = StandardSchemaV1.InferOutput<
   T['schemas'][Type]
 >
 
 /** The entries of a topic, told apart by `type`, with the data that each schema returns. */
-export type EntryOf<T extends AnyTopic> = {
+export type EntryOf<T extends Topic> = {
   [Type in keyof T['schemas'] & string]: Entry<Type, DataOf<T, Type>>
 }[keyof T['schemas'] & string]
 
