@@ -93,22 +93,26 @@ export function createTestSystem({ seed = 1, startMs = 1_790_000_000_000 } = {})
 
 /** Locks and broadcasts among clients of one process, as tabs of one origin have them. */
 export function createTestTabs(): { readonly locks: Locks; broadcast(): Broadcast } {
-  const lasts = new Map<string, Promise<unknown>>()
+  const lasts = new Map<string, Promise<void>>()
   const members = new Set<(message: unknown) => void>()
   const locks: Locks = {
     async request(name, { signal }, hold) {
       const before = lasts.get(name) ?? Promise.resolve()
-      const turn = before.then(() =>
-        signal?.aborted ? undefined : hold(new AbortController().signal),
-      )
+      let release = (): void => undefined
+      const held = new Promise<void>((resolve) => (release = resolve))
       lasts.set(
         name,
-        turn.catch(() => undefined),
+        before.then(() => held),
       )
-      const aborted = new Promise<void>((resolve) => {
+      await new Promise<void>((resolve) => {
+        void before.then(resolve)
         signal?.addEventListener('abort', () => resolve(), { once: true })
       })
-      await Promise.race([turn, aborted.then(() => before.then(() => turn))])
+      try {
+        if (!signal?.aborted) await hold(new AbortController().signal)
+      } finally {
+        release()
+      }
     },
   }
   const broadcast = (): Broadcast => {

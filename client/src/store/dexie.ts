@@ -77,6 +77,7 @@ export function dexieStore(options: DexieStoreOptions): Store {
 class DexieStore implements Store {
   readonly #db: Dexie
   readonly #system: System
+  readonly #factory: IDBFactory
   readonly #range: typeof IDBKeyRange
   readonly #tails = new Map<string, Tail>()
   #isClosed = false
@@ -86,11 +87,13 @@ class DexieStore implements Store {
     const { name, system = realSystem, indexedDB = globalThis.indexedDB } = options
     this.#system = system
     this.#range = options.IDBKeyRange ?? globalThis.IDBKeyRange
+    this.#factory = indexedDB
     this.#db = new Dexie(name, { indexedDB, IDBKeyRange: this.#range, autoOpen: false })
     for (const [at, schema] of schemas.entries()) this.#db.version(at + 1).stores(schema)
     // A newer version of the app wants to upgrade: make way, and say so from now on.
-    this.#db.on('versionchange', () => {
-      this.#isOutdated = true
+    this.#db.on('versionchange', ({ newVersion }) => {
+      // Nothing is newer where the database is deleted; the next use makes an empty one.
+      this.#isOutdated = newVersion !== null
       this.#db.close()
     })
   }
@@ -294,6 +297,7 @@ class DexieStore implements Store {
     if (this.#isClosed) throw new TidemarkError('STORAGE_LOST', { reason: 'closed' })
     if (this.#isOutdated) throw new TidemarkError('STORE_TOO_NEW')
     if (this.#db.isOpen()) return
+    await this.#checkVersion()
     await new Promise<void>((resolve, reject) => {
       const blocked = (): void => reject(new TidemarkError('STORAGE_BLOCKED'))
       const cancel = this.#system.after(openMsMax, blocked)
@@ -302,12 +306,20 @@ class DexieStore implements Store {
         (error: unknown) => (cancel(), reject(toTidemarkError(error))),
       )
     })
-    // Dexie opens a database of a newer version too; this code must not write to one.
-    if (this.#db.backendDB().version > newestVersion) {
-      this.#isOutdated = true
-      this.#db.close()
-      throw new TidemarkError('STORE_TOO_NEW')
+  }
+
+  /** Dexie opens a database of a newer version too, and mends what it misses there. This code must not write to one. */
+  async #checkVersion(): Promise<void> {
+    let version = 0
+    try {
+      const databases = await this.#factory.databases()
+      version = databases.find(({ name }) => name === this.#db.name)?.version ?? 0
+    } catch {
+      // An older browser cannot say; opening will tell what else is wrong.
     }
+    if (version <= newestVersion) return
+    this.#isOutdated = true
+    throw new TidemarkError('STORE_TOO_NEW')
   }
 }
 

@@ -1,0 +1,99 @@
+import { Dexie } from 'dexie'
+import { IDBDatabase, IDBFactory, IDBKeyRange, IDBTransaction } from 'fake-indexeddb'
+import { expect, test } from 'vitest'
+import { createTestSystem } from '../testing.ts'
+import { dexieStore } from './dexie.ts'
+import { storeContract } from './store.contract.ts'
+
+const log = { topic: 'inventory', scope: 'shop-7' }
+const nothing = { seq: 0, logs: [] }
+
+storeContract('Dexie on fake-indexeddb', () => {
+  const indexedDB = new IDBFactory()
+  return { open: () => dexieStore({ name: 'contract', indexedDB, IDBKeyRange }) }
+})
+
+test('[A5] without IndexedDB every call says STORAGE_UNAVAILABLE', async () => {
+  const store = dexieStore({ name: 'none', IDBKeyRange })
+  await expect(store.open()).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
+  await expect(store.append([{ ...log, lines: ['{}'] }])).rejects.toMatchObject({
+    code: 'STORAGE_UNAVAILABLE',
+  })
+})
+
+test('[A1] an append whose requests succeed and whose transaction aborts is rejected, and not there', async () => {
+  const indexedDB = new IDBFactory()
+  const store = dexieStore({ name: 'full', indexedDB, IDBKeyRange })
+  await store.open()
+  const restore = abortAtCommit('QuotaExceededError')
+  await expect(store.append([{ ...log, lines: ['{}'] }])).rejects.toMatchObject({
+    code: 'STORAGE_FULL',
+  })
+  restore()
+  expect((await store.load(nothing, 1)).rows).toEqual([])
+  expect(await store.append([{ ...log, lines: ['{}'] }])).toHaveLength(1)
+  expect((await store.load(nothing, 1)).rows).toHaveLength(1)
+})
+
+test('[A6] a newer version of the app closes this one, which then writes nothing more', async () => {
+  const indexedDB = new IDBFactory()
+  const store = dexieStore({ name: 'upgraded', indexedDB, IDBKeyRange })
+  await store.append([{ ...log, lines: ['{}'] }])
+  const newer = new Dexie('upgraded', { indexedDB, IDBKeyRange })
+  newer.version(99).stores({ outbox: '++seq' })
+  await newer.open()
+  await expect(store.append([{ ...log, lines: ['{}'] }])).rejects.toMatchObject({
+    code: 'STORE_TOO_NEW',
+  })
+  const reloaded = dexieStore({ name: 'upgraded', indexedDB, IDBKeyRange })
+  await expect(reloaded.open()).rejects.toMatchObject({ code: 'STORE_TOO_NEW' })
+  expect(await newer.table('outbox').count()).toBe(1)
+  newer.close()
+})
+
+test('[A7] an upgrade that another tab blocks is STORAGE_BLOCKED after 3 s, and heals when the tab goes', async () => {
+  const indexedDB = new IDBFactory()
+  const old = await openRaw(indexedDB, 'blocked', 1)
+  const system = createTestSystem()
+  const store = dexieStore({ name: 'blocked', system, indexedDB, IDBKeyRange })
+  const opening = expect(store.open()).rejects.toMatchObject({ code: 'STORAGE_BLOCKED' })
+  await system.advance(3_000)
+  await opening
+  old.close()
+  expect(await store.open()).toHaveProperty('clientId')
+})
+
+test('[A8] a connection that was lost behind our back is opened again', async () => {
+  const indexedDB = new IDBFactory()
+  const store = dexieStore({ name: 'lost', indexedDB, IDBKeyRange })
+  await store.append([{ ...log, lines: ['1'] }])
+  const { transaction } = IDBDatabase.prototype
+  let failures = 1
+  IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+    if (failures-- > 0) throw new DOMException('connection is closing', 'InvalidStateError')
+    return Reflect.apply(transaction, this, args)
+  }
+  expect(await store.append([{ ...log, lines: ['2'] }])).toEqual([2])
+  IDBDatabase.prototype.transaction = transaction
+  await store.close()
+})
+
+/** As Chrome does on a full disk: all requests succeed, then the transaction aborts. */
+function abortAtCommit(name: string): () => void {
+  const { commit } = IDBTransaction.prototype
+  IDBTransaction.prototype.commit = function (this: IDBTransaction) {
+    const error = new DOMException('', name)
+    Object.defineProperty(this, 'error', { get: () => error, set: () => undefined })
+    this.objectStore('outbox').count().onsuccess = () => this.abort()
+  }
+  return () => void (IDBTransaction.prototype.commit = commit)
+}
+
+function openRaw(indexedDB: IDBFactory, name: string, version: number): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(name, version)
+    request.onupgradeneeded = () => request.result.createObjectStore('old')
+    request.onsuccess = () => resolve(request.result)
+    request.onerror = () => reject(request.error)
+  })
+}

@@ -1,0 +1,283 @@
+/** What every store has to do. Run by each adapter's test, in Node and in a browser page. */
+import type { Cursor, Epoch, EventId, LogName, Position } from '@tidemark/shared'
+import { expect, test } from 'vitest'
+import type { Batch, Page, Refused, Seen, Store } from './store.ts'
+
+/** A place where stores can be opened that share one database, as tabs do. */
+export interface StorePlace {
+  open(): Store
+}
+
+const log: LogName = { topic: 'inventory', scope: 'shop-7' }
+const epoch = '0198c0de-0000-7000-8000-00000000e90c' as Epoch
+const id = (n: number) => `0198c0de-0000-7000-8000-${String(n).padStart(12, '0')}` as EventId
+const line = (n: number) => `{"position":${n},"event":{"id":"${id(n)}","text":"zwölf ✓"}}`
+const batch = (n: number): Batch => ({ ...log, lines: [`{"id":"${id(n)}"}`] })
+const cursor = (position: number): Cursor => ({
+  epoch,
+  position: position as Position,
+  ...(position > 0 && { id: id(position) }),
+})
+const page = (after: number, upTo: number, text = line): Page => ({
+  ...log,
+  after: after as Position,
+  lines: Array.from({ length: upTo - after }, (_, at) => text(after + at + 1)),
+  cursor: cursor(upTo),
+})
+const refused = (n: number): Refused => ({
+  ...log,
+  id: id(n),
+  line: batch(n).lines[0] ?? '',
+  refusal: { code: 'ID_REUSED', details: undefined },
+  refusedAt: 1,
+})
+const nothing: Seen = { seq: 0, logs: [{ ...log, position: 0 as Position, rewinds: 0 }] }
+const seenUpTo = (position: number): Seen => ({
+  seq: 0,
+  logs: [{ ...log, position: position as Position, rewinds: 0 }],
+})
+const lots = 10_000_000
+
+/** Runs the contract. `place` makes an empty database each time. */
+export function storeContract(name: string, place: () => StorePlace | Promise<StorePlace>): void {
+  const check = (title: string, run: (store: Store, place: StorePlace) => Promise<void>): void => {
+    test(`${name}: ${title}`, async () => {
+      const here = await place()
+      const store = here.open()
+      await run(store, here)
+      await store.close()
+    })
+  }
+  checkIdentity(check)
+  checkOutbox(check)
+  checkEntries(check)
+  checkSettling(check)
+  checkRewinding(check)
+}
+
+type Checks = (title: string, run: (store: Store, place: StorePlace) => Promise<void>) => void
+
+function checkIdentity(check: Checks): void {
+  check(
+    '[P7] a database has one identity, for every tab and after a reload',
+    async (store, place) => {
+      const tab = place.open()
+      const [first, second] = await Promise.all([store.open(), tab.open()])
+      expect(second).toEqual(first)
+      expect(first.clientId).not.toBe(first.incarnation)
+      await tab.close()
+      const reloaded = place.open()
+      expect(await reloaded.open()).toEqual(first)
+      await reloaded.close()
+    },
+  )
+
+  check('a closed store answers with an error', async (store) => {
+    await store.open()
+    await store.close()
+    await expect(store.append([batch(1)])).rejects.toMatchObject({ code: 'STORAGE_LOST' })
+  })
+}
+
+function checkOutbox(check: Checks): void {
+  check(
+    '[A3] what several tabs append at once gets one order without a gap',
+    async (store, place) => {
+      const tab = place.open()
+      const seqs = await Promise.all([
+        store.append([batch(1), batch(2)]),
+        tab.append([batch(3)]),
+        store.append([batch(4)], 'strict'),
+        tab.append([batch(5), batch(6)]),
+      ])
+      expect(seqs.flat().sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6])
+      expect(seqs[0]).toHaveLength(2)
+      expect(seqs[3]?.[1]).toBe((seqs[3]?.[0] ?? 0) + 1)
+      const { rows } = await store.load(nothing, lots)
+      expect(rows.map((row) => row.seq)).toEqual([1, 2, 3, 4, 5, 6])
+      await tab.close()
+    },
+  )
+
+  check(
+    '[A2] an outbox row keeps its bytes, and everything else it was given',
+    async (store, place) => {
+      const given: Batch = {
+        ...log,
+        lines: ['{"a": 1 }', '"ü✓\\n😀"'],
+        after: id(1),
+        expectedRevision: 3,
+      }
+      const [seq] = await store.append([given])
+      const tab = place.open()
+      const { rows } = await tab.load(nothing, lots)
+      expect(rows).toEqual([{ ...given, seq }])
+      await tab.close()
+    },
+  )
+
+  check('only rows that were not seen are loaded', async (store) => {
+    await store.append([batch(1), batch(2), batch(3)])
+    const { rows } = await store.load({ ...nothing, seq: 2 }, lots)
+    expect(rows.map((row) => row.lines)).toEqual([batch(3).lines])
+  })
+
+  check(
+    'a number is not given twice, also when the outbox was empty in between',
+    async (store, place) => {
+      const [first] = await store.append([batch(1)])
+      await store.settle({ seqs: [first ?? 0], refused: [], accepted: [] })
+      await store.close()
+      const reloaded = place.open()
+      expect(await reloaded.append([batch(2)])).toEqual([(first ?? 0) + 1])
+      await reloaded.close()
+    },
+  )
+}
+
+function checkEntries(check: Checks): void {
+  check('[P1] entries, cursor and the rows they settle change together', async (store, place) => {
+    await store.append([batch(1), batch(2), batch(3)])
+    expect(await store.apply([page(0, 2)], [1, 3])).toBe(true)
+    const tab = place.open()
+    const { logs, rows } = await tab.load(nothing, lots)
+    expect(logs).toEqual([
+      { ...log, cursor: cursor(2), rewinds: 0, lines: [line(1), line(2)], more: false },
+    ])
+    expect(rows.map((row) => row.seq)).toEqual([2])
+    await tab.close()
+  })
+
+  check('[P2] what does not continue from the cursor is not written', async (store, place) => {
+    const tab = place.open()
+    await store.append([batch(1)])
+    expect(await store.apply([page(0, 2)], [])).toBe(true)
+    expect(await tab.apply([page(2, 3)], [])).toBe(true)
+    for (const misfit of [page(0, 2), page(2, 4), page(4, 5)]) {
+      expect(await store.apply([misfit], [1])).toBe(false)
+    }
+    const other = { topic: 'orders', scope: 'shop-7' }
+    expect(await store.apply([{ ...page(0, 1), ...other }, page(2, 4)], [])).toBe(false)
+    const seen: Seen = { seq: 0, logs: [...nothing.logs, { ...nothing.logs[0]!, ...other }] }
+    const { logs, rows } = await store.load(seen, lots)
+    expect(logs.map((each) => each.lines.length)).toEqual([3, 0])
+    expect(rows).toHaveLength(1)
+    await tab.close()
+  })
+
+  check(
+    '[P3] entries come back in order from any position, however they were written',
+    async (store, place) => {
+      let position = 0
+      for (const step of [1, 1, 3, 700, 1, 2, 1200, 1, 1]) {
+        expect(await store.apply([page(position, position + step)], [])).toBe(true)
+        position += step
+      }
+      const tab = place.open()
+      expect(await tab.apply([page(position, position + 1)], [])).toBe(true)
+      position += 1
+      const all = page(0, position).lines
+      for (const after of [0, 1, 2, 4, 5, 300, 705, 706, 1900, position - 1, position]) {
+        const { lines, more } = await store.read(log, after as Position, lots)
+        expect(more).toBe(false)
+        expect(lines).toEqual(all.slice(after))
+        const { logs } = await tab.load(seenUpTo(after), lots)
+        expect(logs[0]?.lines).toEqual(all.slice(after))
+      }
+      await tab.close()
+    },
+  )
+
+  check('[P4] a big log is read in bounded steps', async (store) => {
+    const fat = (n: number) => line(n).padEnd(2_000, ' ')
+    for (let at = 0; at < 1_000; at += 100) await store.apply([page(at, at + 100, fat)], [])
+    const lines: string[] = []
+    for (let more = true; more;) {
+      const step = await store.read(log, lines.length as Position, 100_000)
+      const { logs } = await store.load(seenUpTo(lines.length), 100_000)
+      expect(logs[0]?.lines).toEqual(step.lines)
+      expect(step.lines.join('').length).toBeLessThan(2_000_000)
+      lines.push(...step.lines)
+      more = step.more
+    }
+    expect(lines).toEqual(page(0, 1_000, fat).lines)
+  })
+
+  check('logs do not touch each other', async (store) => {
+    const others = [
+      { topic: 'inventory', scope: 'shop' },
+      { topic: 'inventory', scope: 'shop-70' },
+      { topic: 'orders', scope: 'shop-7' },
+    ]
+    await store.apply([page(0, 2), ...others.map((other) => ({ ...page(0, 1), ...other }))], [])
+    await store.rewind(others[0]!, cursor(0))
+    expect((await store.read(log, 0 as Position, lots)).lines).toHaveLength(2)
+    expect((await store.read(others[0]!, 0 as Position, lots)).lines).toHaveLength(0)
+    expect((await store.read(others[1]!, 0 as Position, lots)).lines).toHaveLength(1)
+  })
+}
+
+function checkSettling(check: Checks): void {
+  check(
+    '[S5] a refusal is written as its row leaves, and stays until it is discarded',
+    async (store, place) => {
+      await store.append([batch(1), batch(2)])
+      await store.settle({ seqs: [1], refused: [refused(1)], accepted: [] })
+      await store.close()
+      const reloaded = place.open()
+      const loaded = await reloaded.load(nothing, lots)
+      expect(loaded.refused).toEqual([refused(1)])
+      expect(loaded.rows.map((row) => row.seq)).toEqual([2])
+      await reloaded.discard([id(1), id(9)])
+      expect((await reloaded.load(nothing, lots)).refused).toEqual([])
+      await reloaded.close()
+    },
+  )
+
+  check('an accepted event of a log that is not read is remembered by its id', async (store) => {
+    const accepted = { ...log, id: id(1), position: 7 as Position, revision: 2 }
+    await store.append([batch(1)])
+    await store.settle({ seqs: [1], refused: [], accepted: [accepted] })
+    expect(await store.accepted(id(1))).toEqual(accepted)
+    expect(await store.accepted(id(2))).toBe(undefined)
+  })
+
+  check('settling twice is settling once', async (store) => {
+    await store.append([batch(1)])
+    for (let time = 0; time < 2; time++) {
+      await store.settle({ seqs: [1], refused: [refused(1)], accepted: [] })
+    }
+    expect((await store.load(nothing, lots)).refused).toHaveLength(1)
+  })
+}
+
+function checkRewinding(check: Checks): void {
+  check(
+    '[P5] a rewind takes back what comes after, and says so to other tabs',
+    async (store, place) => {
+      const tab = place.open()
+      for (const [after, upTo] of [
+        [0, 3],
+        [3, 10],
+        [10, 600],
+      ] as const) {
+        await store.apply([page(after, upTo)], [])
+      }
+      for (const [times, target] of [450, 7, 3, 1].entries()) {
+        await store.rewind(log, cursor(target))
+        const { logs } = await tab.load(nothing, lots)
+        expect(logs[0]).toMatchObject({ cursor: cursor(target), rewinds: times + 1, more: false })
+        expect(logs[0]?.lines).toEqual(page(0, target).lines)
+      }
+      expect(await tab.apply([page(3, 4)], [])).toBe(false)
+      const again = (n: number) => line(n).replace('zwölf', 'anew')
+      expect(await store.apply([page(1, 4, again)], [])).toBe(true)
+      const { lines } = await tab.read(log, 0 as Position, lots)
+      expect(lines).toEqual([line(1), again(2), again(3), again(4)])
+      await store.rewind(log, cursor(0))
+      expect((await tab.load(seenUpTo(4), lots)).logs[0]?.lines).toEqual([])
+      expect(await tab.apply([page(0, 1)], [])).toBe(true)
+      await tab.close()
+    },
+  )
+}
