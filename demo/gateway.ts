@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gateway } from '@tidemark/server'
 import { sqliteLog } from '@tidemark/server/log/sqlite'
-import fastify from 'fastify'
+import fastify, { LogController } from 'fastify'
 import { inventory } from './events.ts'
 import { servePages } from './pages.ts'
 import { authenticate, authorize } from './people.ts'
@@ -20,7 +20,8 @@ const { values } = parseArgs({
 
 await mkdir(values.data, { recursive: true })
 const log = sqliteLog(join(values.data, 'log.db'))
-const app = fastify({ logger: { level: 'info' }, disableRequestLogging: true })
+const logController = new LogController({ disableRequestLogging: true })
+const app = fastify({ logger: true, logController })
 await app.register(gateway, { log, topics: [inventory], authenticate, authorize })
 await servePages(app, values.pages)
 await app.listen({ port: Number(values.port), host: '127.0.0.1' })

@@ -12,7 +12,7 @@ const contentTypes: Readonly<Record<string, string>> = {
 
 /** Nothing is loaded from another host, and nothing but this page may frame a device. */
 const policy =
-  "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; frame-ancestors 'self'; object-src 'none'; base-uri 'none'"
+  "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; frame-ancestors 'self'; object-src 'none'; base-uri 'none'"
 
 /** Adds the pages in `folder` to the app. */
 export async function servePages(app: FastifyInstance, folder: string): Promise<void> {
