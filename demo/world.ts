@@ -1,7 +1,6 @@
 /** Everything behind the browser: the embedded broker, the gateway and the purchasing service. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startEmulator } from '@tidemark/server/emulator'
 import { sleep, system } from '@tidemark/shared'
 import { type Running, startProcess } from './processes.ts'
 
@@ -32,8 +31,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const { port, dataFolder, pagesFolder } = options
   const onRestart = options.onRestart ?? (() => {})
   const given = process.env['SERVICEBUS_CONNECTION_STRING']
-  const config = JSON.parse(await readFile(join(import.meta.dirname, 'servicebus.json'), 'utf8'))
-  const emulator = given ? undefined : await startEmulator({ port: 0, config })
+  const emulator = given ? undefined : await openEmulator()
   const connectionString = given ?? emulator?.connectionString ?? ''
   const env = { SERVICEBUS_CONNECTION_STRING: connectionString }
   const common = ['--data', dataFolder]
@@ -56,6 +54,13 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     await emulator?.close()
     throw error
   }
+}
+
+/** The embedded broker; loaded only where there is no real one. */
+async function openEmulator() {
+  const { startEmulator } = await import('@tidemark/server/emulator')
+  const config = await readFile(join(import.meta.dirname, 'servicebus.json'), 'utf8')
+  return startEmulator({ port: 0, config: JSON.parse(config) })
 }
 
 /** How long to wait before a process is started again that did not even get ready, in ms. */
