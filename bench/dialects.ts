@@ -12,7 +12,7 @@ import type { Dialect, Heard } from './wire.ts'
 const newline = 10
 const bracket = '['.codePointAt(0)
 const other: Heard = { type: 'other' }
-const ready: Heard = { type: 'ready' }
+const caughtUp: Heard = { type: 'caughtUp' }
 
 /** Everything before the first `byte` of a message, so that its events stay unread. */
 const headOf = (message: Buffer, byte: number | undefined): string => {
@@ -56,9 +56,9 @@ export const gatewayDialect: Dialect = {
       case 'deliver':
         return { type: 'delivered', after: frame.after, upTo: frame.upTo }
       case 'welcome':
-        return other
+        return { type: 'welcome' }
       case 'caughtUp':
-        return ready
+        return caughtUp
       case 'pong':
       case 'subscribed':
       case 'published':
@@ -91,7 +91,7 @@ export const pipelineDialect: Dialect = {
       upTo: number
     }
     if (frame.type === 'ack') return { type: 'answered', upTo: frame.n }
-    if (frame.type === 'live') return ready
+    if (frame.type === 'live') return caughtUp
     return { type: 'delivered', after: frame.after, upTo: frame.upTo }
   },
   ids: (message) =>

@@ -14,8 +14,9 @@ export type Heard =
   | { readonly type: 'delivered'; readonly after: number; readonly upTo: number }
   /** Nothing that matters to a measurement. */
   | { readonly type: 'other' }
-  /** The link can be used, and a reader has what there was. */
-  | { readonly type: 'ready' }
+  | { readonly type: 'welcome' }
+  /** A reader has what there was. */
+  | { readonly type: 'caughtUp' }
 
 /** A protocol as the generator needs it. */
 export interface Dialect {
@@ -62,7 +63,7 @@ export interface Link {
 
 const pingMs = 10_000
 
-/** Opens a link and resolves when it is ready. A link that dies later ends the process: there is nothing to measure. */
+/** Opens a link and resolves when it is ready: a reader has what there was then. A link that dies later ends the process: there is nothing to measure. */
 export async function openLink(
   port: number,
   dialect: Dialect,
@@ -91,7 +92,7 @@ export async function openLink(
   }
   socket.on('message', (message: Buffer) => {
     const heard = dialect.hear(message)
-    if (heard.type === 'ready') isReady()
+    if (heard.type === (role === 'reader' ? 'caughtUp' : 'welcome')) isReady()
     if (heard.type === 'delivered') {
       const applied = dialect.applied(heard.upTo)
       if (applied !== undefined) socket.send(applied)
