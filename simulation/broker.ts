@@ -143,8 +143,10 @@ export class BrokerHost {
         if (wrong) throw wrong
         if (random.chance(this.faults.silentShare)) {
           silentUntil = this.#options.world.now + random.exponential(60_000)
+          // Either it hands out nothing for a while, or this call is never answered at all.
+          if (random.chance(0.5)) await life.pause(Number.MAX_SAFE_INTEGER)
         }
-        if (silentUntil > this.#options.world.now) {
+        if (silentUntil > this.#options.world.now && this.faults.silentShare > 0) {
           await life.pause(waitMs)
           return []
         }

@@ -2,7 +2,7 @@
 import { type Access, createGateway, type Gateway, type Permission } from '@tidemark/server'
 import { memoryLog } from '@tidemark/server/log/memory'
 import { defaultLimits } from '@tidemark/shared'
-import { BrokerHost } from './broker.ts'
+import { BrokerHost, gatewaySubscription } from './broker.ts'
 import type { History } from './history.ts'
 import { LogDisk } from './log-disk.ts'
 import type { Network } from './network.ts'
@@ -97,6 +97,13 @@ export class Installation {
     world.after(8_000 + random.exponential(2_000), end)
   }
 
+  /** Offers what the relay has parked to the broker again, as an operator does once it is mended. */
+  async redriveParked(): Promise<void> {
+    for (const { log, stream } of await this.disk.parked()) {
+      this.#running?.gateway.redrive(log, stream)
+    }
+  }
+
   /** Kills the service; it comes back on what it has stored. */
   crashService(): void {
     const life = this.#serviceLife
@@ -128,6 +135,7 @@ export class Installation {
     const gateway = createGateway({
       log: this.disk.logFor(life),
       broker: this.broker.brokerFor(life, true),
+      ingest: { subscription: gatewaySubscription, sessions: 8 },
       topics: [strictInventory, audit],
       authenticate: ({ token }) => (token === undefined ? undefined : { author: token }),
       authorize: (access) => this.#authorize(access),

@@ -37,12 +37,17 @@ export class Liveness {
 
   /** Waits until everything has come together. Throws where it does not in time. */
   async converge({ silenceMsMax }: Options): Promise<void> {
-    const { world } = this.#options
+    const { world, installation } = this.#options
     // A dead link is noticed after its silence, then comes a backoff, and what was held is offered once a minute.
     const deadline = world.now + silenceMsMax * 2 + 120_000
     const seen = new Map<Device, { progress: string; at: number }>()
+    let redriveAt = world.now
     while (this.#late() !== undefined) {
       if (world.now >= deadline) throw this.#late() ?? new Error('unreachable')
+      if (world.now >= redriveAt) {
+        await installation.redriveParked()
+        redriveAt = world.now + 10_000
+      }
       await world.runUntil(Math.min(deadline, world.now + 250))
       for (const device of this.#options.devices) this.#checkWedged(device, seen)
     }

@@ -95,6 +95,16 @@ export class LogDisk {
     }
   }
 
+  /** The streams that the relay has stopped at. */
+  async parked(): Promise<readonly { readonly log: LogName; readonly stream: string }[]> {
+    const all = []
+    for (const log of await this.#image.logs()) {
+      const { parked } = await this.#image.relayed(log)
+      all.push(...parked.map(({ stream }) => ({ log, stream })))
+    }
+    return all
+  }
+
   /** What a crash takes with it: nothing, unless the disk lies. */
   async crash(): Promise<void> {
     if (this.#written.every(({ isSafe }) => isSafe)) return

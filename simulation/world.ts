@@ -86,8 +86,9 @@ function createSystem(world: World, life: Life): System {
     now,
     mono: () => world.now - bornAt,
     after(ms, run) {
-      const wait = ms > timerMsMax || Number.isNaN(ms) ? 1 : Math.max(0, ms)
-      return world.after(wait, run, life)
+      // Real timers count whole milliseconds: they fire up to one early, and a little late when busy.
+      const whole = ms > timerMsMax || Number.isNaN(ms) ? 1 : Math.max(1, Math.floor(ms))
+      return world.after(whole + random.exponential(0.3), run, life)
     },
     breathe: () => new Promise((resolve) => void world.after(0, resolve, life)),
     random: () => random.float(),
