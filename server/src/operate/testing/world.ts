@@ -6,7 +6,6 @@ import {
   type Position,
   system as realSystem,
   type System,
-  type Topic,
   topic,
   writeClaim,
 } from '@tidemark/shared'
@@ -80,7 +79,7 @@ export function openWorld(topology: Topology = twoSubscriptions): OperateWorld {
       const relay = createRelay({
         log,
         broker,
-        topics: [inventory as unknown as Topic],
+        topics: [inventory],
         system,
         logger: silentLogger,
         onPublished: () => {},
