@@ -86,7 +86,7 @@ test('[B10] an entry travels as a CloudEvent whose attributes say all of it', ()
       time: '2026-01-02T03:04:05.678Z',
       datacontenttype: 'application/json',
       scope: 'shop-7',
-      schemaversion: 2,
+      schemaversion: '2',
       author: 'u-42',
       epoch,
       position: '41',

@@ -71,10 +71,11 @@ function attributesOf(log: LogName, epoch: Epoch, entry: Entry): Attributes {
     ...(time === undefined ? {} : { time }),
     datacontenttype: 'application/json',
     scope: log.scope,
-    schemaversion: entry.version,
+    // Everything travels as text: CloudEvents' integers end at 2^31, and every client library has its own idea
+    // of a number in an AMQP property.
+    schemaversion: String(entry.version),
     author: entry.author,
     epoch,
-    // CloudEvents' integers end at 2^31, so what counts without an end travels as text.
     position: String(entry.position),
     revision: String(entry.revision),
     ...(entry.causationId === undefined ? {} : { causationid: entry.causationId }),

@@ -154,6 +154,11 @@ export class Mailbox implements SessionKeeper {
     })
   }
 
+  /** Was the message of this number put aside? */
+  isDeferred(sequence: number): boolean {
+    return this.#messages.get(sequence)?.state === 'deferred'
+  }
+
   /** Messages from a number on, whatever their state, without handing them out. */
   peek(fromSequence: number, max: number, sessionId?: string): readonly Stored[] {
     const found: Stored[] = []

@@ -80,6 +80,13 @@ export class Namespace {
     return destination.send(envelopes)
   }
 
+  /** Keeps messages until their times; answers with their numbers. A fault on order comes first. */
+  schedule(path: string, envelopes: readonly Envelope[]): readonly number[] | Refused {
+    const destination = this.destination(path)
+    if (!destination) return missing(path)
+    return this.faults.takeSendRefusal(path) ?? destination.schedule(envelopes)
+  }
+
   /** Stops all timers. */
   close(): void {
     for (const destination of this.#destinations.values()) destination.close()

@@ -1,16 +1,18 @@
 /** Which messages a subscription takes: rules of a filter, and what a filter compares. */
 import type { Envelope, MessageFields } from './message.ts'
+import { type Expression, isTrue, parseSql } from './sql.ts'
 
 /** What a correlation filter compares; all that is named must be equal. */
-export interface Correlation extends Partial<MessageFields> {
+export interface Correlation extends Partial<Record<keyof MessageFields, string | undefined>> {
   readonly properties?: Readonly<Record<string, unknown>>
 }
 
-/** A filter. */
+/** A filter. The text of an SQL filter is kept to be shown again. */
 export type Filter =
   | { readonly type: 'true' }
   | { readonly type: 'false' }
   | { readonly type: 'correlation'; readonly correlation: Correlation }
+  | { readonly type: 'sql'; readonly text: string; readonly expression: Expression }
 
 /** A named filter of a subscription. */
 export interface RuleOptions {
@@ -21,6 +23,12 @@ export interface RuleOptions {
 /** The rule that a subscription has unless it is given others. */
 export const defaultRule: RuleOptions = { name: '$Default', filter: { type: 'true' } }
 
+/** The filter that an SQL text describes, or what is wrong with it. */
+export function sqlFilter(text: string): Filter | string {
+  const expression = parseSql(text)
+  return typeof expression === 'string' ? expression : { type: 'sql', text, expression }
+}
+
 /** Does the filter let this message in? */
 export function fits(filter: Filter, envelope: Envelope): boolean {
   switch (filter.type) {
@@ -30,6 +38,8 @@ export function fits(filter: Filter, envelope: Envelope): boolean {
       return false
     case 'correlation':
       return correlates(filter.correlation, envelope)
+    case 'sql':
+      return isTrue(filter.expression, envelope)
   }
 }
 

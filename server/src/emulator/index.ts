@@ -1,0 +1,16 @@
+/** The embedded Service Bus emulator: in memory, for development and tests only. */
+export { parseConfig } from './config.ts'
+export type { Condition } from './core/message.ts'
+export type {
+  MailboxOptions,
+  QueueOptions,
+  SubscriptionOptions,
+  Topology,
+  TopicOptions,
+} from './core/topology.ts'
+export {
+  type Emulator,
+  type EmulatorFaults,
+  type EmulatorOptions,
+  startEmulator,
+} from './emulator.ts'
