@@ -79,8 +79,9 @@ export class LogDisk {
           (image) => image.saveRelayed(lease, log, progress),
           () => this.#tellRelayed(log, progress),
         ),
-      remedy: (log, remedy) => write((image) => image.remedy(log, remedy)),
-      remedies: (log, max) => read((image) => image.remedies(log, max)),
+      remedy: (log, remedy, record) => write((image) => image.remedy(log, remedy, record)),
+      audit: (record) => write((image) => image.audit(record)),
+      audits: (max) => read((image) => image.audits(max)),
       onAppend: (heard) => this.#listen(life, heard),
       close: async () => {},
     }

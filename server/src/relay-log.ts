@@ -17,7 +17,7 @@ import {
 import type { Broker, Message, PublishResult } from './broker/broker.ts'
 import { toMessage } from './cloudevents.ts'
 import { withDeadline } from './deadline.ts'
-import type { Lease, Log, Parked } from './log/log.ts'
+import type { Lease, Log, Parked, Remedy } from './log/log.ts'
 import type { Logger } from './logger.ts'
 
 /** How far a log has been brought to the broker. */
@@ -47,6 +47,12 @@ interface Item {
   readonly message: Message
 }
 
+/** What is to be done about a parked stream: where it is still parked at `fromRevision`, if that is given. */
+interface Decided {
+  readonly action: Remedy['action']
+  readonly fromRevision?: number
+}
+
 /** The relay of one log. */
 export class LogRelay {
   readonly #log: Log
@@ -67,7 +73,9 @@ export class LogRelay {
   /** What has changed since the last save, and when that was. */
   #unsaved: { readonly parked: Set<string>; readonly unparked: Set<string> } | undefined
   #savedAt = 0
-  #redrives = new Set<string>()
+  /** What is to be done about parked streams. */
+  #remedies = new Map<string, Decided>()
+  #lookedAt = 0
   #missing = 0
   #trouble: ErrorCode | undefined
   #published: Published | undefined
@@ -96,8 +104,9 @@ export class LogRelay {
     this.#bell.ring()
   }
 
+  /** Offers a parked stream to the broker again. */
   redrive(stream: string): void {
-    this.#redrives.add(stream)
+    this.#remedies.set(stream, { action: 'redrive' })
     this.#bell.ring()
   }
 
@@ -141,7 +150,8 @@ export class LogRelay {
 
   /** Is there anything that needs the lease? Renewing it is a write, and most logs rest most of the time. */
   async #hasWork(): Promise<boolean> {
-    if (!this.#published || this.#unsaved || this.#redrives.size > 0) return true
+    await this.#look()
+    if (!this.#published || this.#unsaved || this.#remedies.size > 0) return true
     return (await this.#log.head(this.#name)).position > this.#cursor
   }
 
@@ -176,8 +186,8 @@ export class LogRelay {
 
   /** Publishes one micro-batch. Answers whether there may be more to do at once. */
   async #step(): Promise<boolean> {
-    const [stream] = this.#redrives
-    if (stream !== undefined) return await this.#tryRedrive(stream)
+    const [remedy] = this.#remedies
+    if (remedy) return await this.#tryRedrive(...remedy)
     const page = await this.#log.read(this.#name, this.#cursor, batchLengthMax)
     const entries = this.#parse(page.chunks).filter(({ entry }) => !this.#parked.has(entry.stream))
     if (!(await this.#publish(entries))) return false
@@ -188,6 +198,18 @@ export class LogRelay {
     const due = this.#system.mono() - this.#savedAt >= saveMs
     if (this.#unsaved && due) await this.#save()
     return page.more
+  }
+
+  /** Looks for what people have decided about parked streams, here or at another gateway or by a tool. */
+  async #look(): Promise<void> {
+    const now = this.#system.mono()
+    if (this.#parked.size === 0 || now - this.#lookedAt < pollMs) return
+    this.#lookedAt = now
+    const { parked } = await this.#log.relayed(this.#name)
+    for (const { stream, fromRevision, remedy } of parked) {
+      const isCurrent = this.#parked.get(stream)?.fromRevision === fromRevision
+      if (remedy && isCurrent) this.#remedies.set(stream, { action: remedy, fromRevision })
+    }
   }
 
   /** The entries that are ours to publish: what came from the broker is there already. */
@@ -307,11 +329,13 @@ export class LogRelay {
     this.#logger.error(fields, 'the broker can never take this event: its stream is parked')
   }
 
-  /** Publishes what a parked stream has up to the cursor, from the entry that it stopped at. */
-  async #tryRedrive(stream: string): Promise<boolean> {
+  /** Publishes what a parked stream has up to the cursor, from the entry that it stopped at or the one behind it. */
+  async #tryRedrive(stream: string, { action, fromRevision }: Decided): Promise<boolean> {
     const parked = this.#parked.get(stream)
-    if (parked) {
+    // Another relay may have done it in the meantime, and parked the stream at a later event.
+    if (parked && (fromRevision ?? parked.fromRevision) === parked.fromRevision) {
       this.#missing = missingMax
+      const discarded = action === 'discard' ? parked.fromPosition : 0
       let position = (parked.fromPosition - 1) as Position
       while (position < this.#cursor) {
         const page = await this.#log.read(this.#name, position, batchLengthMax)
@@ -319,6 +343,7 @@ export class LogRelay {
           ({ entry }) =>
             entry.stream === stream &&
             entry.position >= parked.fromPosition &&
+            entry.position !== discarded &&
             entry.position <= this.#cursor,
         )
         if (!(await this.#publish(items))) return false
@@ -333,7 +358,7 @@ export class LogRelay {
       }
       await this.#save()
     }
-    this.#redrives.delete(stream)
+    this.#remedies.delete(stream)
     return true
   }
 

@@ -9,7 +9,16 @@ import {
   writeClaim,
 } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Attempt, AttemptEvent, Lease, Log, Outcome, Parked, Remedy } from './log.ts'
+import type {
+  Attempt,
+  AttemptEvent,
+  AuditRecord,
+  Lease,
+  Log,
+  Outcome,
+  Parked,
+  Remedy,
+} from './log.ts'
 
 const log: LogName = { topic: 'inventory', scope: 'shop-7' }
 const other: LogName = { topic: 'inventory', scope: 'shop-8' }
@@ -369,37 +378,37 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     await tested.saveRelayed(lease, log, { cursor: at(1), parked: [parked], unparked: [] })
     return { parked, lease }
   }
-  const remedy: Remedy = {
-    stream: 'sku-1',
-    fromRevision: 1,
-    action: 'redrive',
+  const remedy: Remedy = { stream: 'sku-1', fromRevision: 1, action: 'redrive' }
+  const record = (at: number): AuditRecord => ({
+    at,
     by: 'ann',
-    at: 1,
+    action: 'redrive',
+    subject: 'sku-1',
     note: 'the topic is there now',
-  }
+  })
 
-  test('[O1] what a person decides about a parked stream is kept for the relay, and for ever', async () => {
+  test('[O1] what a person decides about a parked stream is kept for the relay, and who it was for ever', async () => {
     const { parked, lease } = await park()
-    expect(await tested.remedy(log, remedy)).toBe(true)
+    expect(await tested.remedy(log, remedy, record(1))).toBe(true)
     expect((await tested.relayed(log)).parked).toEqual([{ ...parked, remedy: 'redrive' }])
     await tested.saveRelayed(lease, log, { cursor: at(1), parked: [], unparked: ['sku-1'] })
     expect((await tested.relayed(log)).parked).toEqual([])
-    expect(await tested.remedies(log, 10)).toEqual([remedy])
-    expect(await tested.remedies(other, 10)).toEqual([])
+    await tested.audit(record(2))
+    expect(await tested.audits(10)).toEqual([record(2), record(1)])
+    expect(await tested.audits(1)).toEqual([record(2)])
   })
 
   test('[O2] deciding twice decides once, and a decision about a stream that has moved on counts for nothing', async () => {
     const { parked, lease } = await park()
-    expect(await tested.remedy(log, remedy)).toBe(true)
-    expect(await tested.remedy(log, { ...remedy, action: 'discard' })).toBe(false)
+    expect(await tested.remedy(log, remedy, record(1))).toBe(true)
+    expect(await tested.remedy(log, { ...remedy, action: 'discard' }, record(2))).toBe(false)
     const later = { ...parked, fromPosition: at(2), fromRevision: 2 }
     await tested.saveRelayed(lease, log, { cursor: at(2), parked: [later], unparked: [] })
-    expect(await tested.remedy(log, remedy)).toBe(false)
-    expect(await tested.remedy(log, { ...remedy, stream: 'sku-2' })).toBe(false)
-    expect(await tested.remedy(other, remedy)).toBe(false)
+    expect(await tested.remedy(log, remedy, record(3))).toBe(false)
+    expect(await tested.remedy(log, { ...remedy, stream: 'sku-2' }, record(4))).toBe(false)
+    expect(await tested.remedy(other, remedy, record(5))).toBe(false)
     expect((await tested.relayed(log)).parked).toEqual([later])
-    expect(await tested.remedy(log, { ...remedy, fromRevision: 2, action: 'discard' })).toBe(true)
-    expect((await tested.remedies(log, 1)).map(({ action }) => action)).toEqual(['discard'])
-    expect(await tested.remedies(log, 10)).toHaveLength(2)
+    expect(await tested.remedy(log, { ...remedy, fromRevision: 2 }, record(6))).toBe(true)
+    expect((await tested.audits(10)).map((audit) => audit.at)).toEqual([6, 1])
   })
 }

@@ -102,10 +102,18 @@ export interface Remedy {
   readonly fromRevision: number
   /** `redrive`: publish again from there. `discard`: never publish the event there, and go on with the next. */
   readonly action: 'redrive' | 'discard'
-  /** Who. */
-  readonly by: string
+}
+
+/** What a person did, or asked for. */
+export interface AuditRecord {
   /** When, in ms since 1970. */
   readonly at: number
+  /** Who. */
+  readonly by: string
+  /** What: `redrive`, `discard`, `replay`. */
+  readonly action: string
+  /** To what. */
+  readonly subject: string
   /** Why. */
   readonly note: string
 }
@@ -156,12 +164,15 @@ export interface Log {
   /** Moves the relay on. Throws `LEASE_LOST` where the lease is not the newest of its name. */
   saveRelayed(lease: Lease, log: LogName, progress: RelayProgress): Promise<void>
   /**
-   * Writes down what a person decided about a parked stream, for the relay to do. False, and nothing is
-   * written, where the stream is not parked there any more or something has been asked for already.
+   * Writes down what a person decided about a parked stream, for the relay to do, with its audit record.
+   * False, and nothing is written, where the stream is not parked there any more or something has been
+   * asked for already.
    */
-  remedy(log: LogName, remedy: Remedy): Promise<boolean>
-  /** What people decided about a log's parked streams, newest first. It is kept for ever. */
-  remedies(log: LogName, max: number): Promise<readonly Remedy[]>
+  remedy(log: LogName, remedy: Remedy, record: AuditRecord): Promise<boolean>
+  /** Keeps an audit record, for ever. */
+  audit(record: AuditRecord): Promise<void>
+  /** What people did, newest first. */
+  audits(max: number): Promise<readonly AuditRecord[]>
 
   /** Calls `heard` after each commit with the logs that grew. A hint: readers poll as well. */
   onAppend(heard: (logs: readonly LogName[]) => void): () => void

@@ -18,6 +18,7 @@ import {
 import { judgeChains, type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
 import type {
   Attempt,
+  AuditRecord,
   Head,
   Lease,
   Log,
@@ -41,7 +42,6 @@ interface Held {
   readonly known: Map<EventId, Known>
   readonly revisions: Map<string, number>
   readonly parked: Map<string, Parked>
-  readonly remedies: Remedy[]
   head: number
   receivedAt: number
   relayed: number
@@ -57,6 +57,7 @@ class MemoryLog implements Log, Transaction {
   readonly #epoch: Epoch
   readonly #logs = new Map<string, Held>()
   readonly #leases = new Map<string, { holder: string; term: number; until: number }>()
+  readonly #audits: AuditRecord[] = []
   readonly #listeners = new Set<(logs: readonly LogName[]) => void>()
   /** The logs that the transaction at hand has made longer. */
   #grown = new Set<string>()
@@ -175,17 +176,22 @@ class MemoryLog implements Log, Transaction {
     for (const parked of progress.parked) held.parked.set(parked.stream, parked)
   }
 
-  async remedy(log: LogName, remedy: Remedy): Promise<boolean> {
-    const held = this.#held(log)
-    const parked = held.parked.get(remedy.stream)
-    if (!parked || parked.remedy || parked.fromRevision !== remedy.fromRevision) return false
-    held.parked.set(remedy.stream, { ...parked, remedy: remedy.action })
-    held.remedies.unshift(remedy)
+  async remedy(log: LogName, remedy: Remedy, record: AuditRecord): Promise<boolean> {
+    const { stream, fromRevision, action } = remedy
+    const { parked } = this.#held(log)
+    const found = parked.get(stream)
+    if (!found || found.remedy || found.fromRevision !== fromRevision) return false
+    parked.set(stream, { ...found, remedy: action })
+    await this.audit(record)
     return true
   }
 
-  async remedies(log: LogName, max: number): Promise<readonly Remedy[]> {
-    return this.#logs.get(logKey(log))?.remedies.slice(0, max) ?? []
+  async audit(record: AuditRecord): Promise<void> {
+    this.#audits.unshift(record)
+  }
+
+  async audits(max: number): Promise<readonly AuditRecord[]> {
+    return this.#audits.slice(0, max)
   }
 
   onAppend(heard: (logs: readonly LogName[]) => void): () => void {
@@ -206,7 +212,6 @@ class MemoryLog implements Log, Transaction {
       known: new Map(),
       revisions: new Map(),
       parked: new Map(),
-      remedies: [],
       head: 0,
       receivedAt: 0,
       relayed: 0,

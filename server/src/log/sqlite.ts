@@ -24,6 +24,7 @@ import {
 import { judgeChains, type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
 import type {
   Attempt,
+  AuditRecord,
   Head,
   Lease,
   Log,
@@ -65,9 +66,9 @@ const schema = `
     from_revision integer not null, code text not null, reason text not null,
     attempts integer not null, remedy text, primary key (log, stream)
   ) strict, without rowid;
-  create table remedies (
-    nth integer primary key, log integer not null, stream text not null, revision integer not null,
-    action text not null, by text not null, at integer not null, note text not null
+  create table audits (
+    nth integer primary key, at integer not null, by text not null, action text not null,
+    subject text not null, note text not null
   ) strict;
   create table leases (name text primary key, holder text not null, term integer not null,
     until integer not null) strict, without rowid;
@@ -233,23 +234,24 @@ class SqliteLog implements Log {
     })
   }
 
-  async remedy(log: LogName, remedy: Remedy): Promise<boolean> {
-    const { stream, fromRevision, action, by, at, note } = remedy
+  async remedy(log: LogName, remedy: Remedy, record: AuditRecord): Promise<boolean> {
+    const { stream, fromRevision, action } = remedy
     return this.#transact(() => {
       const row = this.#row(log)
       if (!row) return false
       const { changes } = this.#statements.remedy.run(action, row.log, stream, fromRevision)
       if (changes === 0) return false
-      this.#statements.addRemedy.run(row.log, stream, fromRevision, action, by, at, note)
+      this.#audit(record)
       return true
     })
   }
 
-  async remedies(log: LogName, max: number): Promise<readonly Remedy[]> {
-    return translating(() => {
-      const row = this.#row(log)
-      return row ? (this.#statements.remedies.all(row.log, max) as unknown as Remedy[]) : []
-    })
+  async audit(record: AuditRecord): Promise<void> {
+    this.#transact(() => this.#audit(record))
+  }
+
+  async audits(max: number): Promise<readonly AuditRecord[]> {
+    return translating(() => this.#statements.audits.all(max) as unknown as AuditRecord[])
   }
 
   onAppend(heard: (logs: readonly LogName[]) => void): () => void {
@@ -276,6 +278,10 @@ class SqliteLog implements Log {
     const row = this.#statements.nextRun.get(key, keyMax)
     if (!row) throw corrupt(`no entry after ${key}`)
     return { last: Number(row['last']), lines: String(row['lines']) }
+  }
+
+  #audit({ at, by, action, subject, note }: AuditRecord): void {
+    this.#statements.addAudit.run(at, by, action, subject, note)
   }
 
   #row({ topic, scope }: LogName): LogRow | undefined {
@@ -510,14 +516,9 @@ function prepareStatements(database: DatabaseSync) {
       `update parked set remedy = ?
         where log = ? and stream = ? and from_revision = ? and remedy is null`,
     ),
-    addRemedy: prepare(
-      'insert into remedies (log, stream, revision, action, by, at, note) values (?, ?, ?, ?, ?, ?, ?)',
-    ),
-    remedies: prepare(
-      `select stream, revision as fromRevision, action, by, at, note from remedies
-        where log = ? order by nth desc limit ?`,
-    ),
     unpark: prepare('delete from parked where log = ? and stream = ?'),
+    addAudit: prepare('insert into audits (at, by, action, subject, note) values (?, ?, ?, ?, ?)'),
+    audits: prepare('select at, by, action, subject, note from audits order by nth desc limit ?'),
     lease: prepare('select holder, term, until from leases where name = ?'),
     saveLease: prepare(
       'insert or replace into leases (name, holder, term, until) values (?, ?, ?, ?)',

@@ -10,7 +10,11 @@ afterEach(() => world.close())
 
 const parked = async () => (await world.log.relayed(shop)).parked
 const decide = (action: Remedy['action'], fromRevision = 1) =>
-  world.log.remedy(shop, { stream: 'sku-1', fromRevision, action, by: 'ann', at: 1, note: '' })
+  world.log.remedy(
+    shop,
+    { stream: 'sku-1', fromRevision, action },
+    { at: 1, by: 'ann', action, subject: 'sku-1', note: '' },
+  )
 
 /** Parks sku-1 at its first event, with two more behind it, while another stream goes on. */
 async function parkFirst(): Promise<void> {
