@@ -118,7 +118,7 @@ export class BrokerHost {
     const wrong = this.#wrong(topic)
     if (wrong) return messages.map(() => wrong)
     const results = await inner.publish(topic, messages)
-    if (isRelay) this.#tellPublished(messages, results)
+    this.#tellPublished(messages, results, isRelay)
     await life.pause(this.#delay())
     if (!random.chance(this.faults.unknownShare)) return results
     const from = random.below(messages.length)
@@ -201,12 +201,17 @@ export class BrokerHost {
     return this.#options.random.exponential(this.faults.delayMs)
   }
 
-  #tellPublished(messages: readonly Message[], results: readonly PublishResult[]): void {
+  #tellPublished(
+    messages: readonly Message[],
+    results: readonly PublishResult[],
+    isRelay: boolean,
+  ): void {
     const { history } = this.#options
     for (const [at, message] of messages.entries()) {
       if (results[at]) continue
-      const source = String(message.attributes['source'])
       history.note(`broker stores ${message.id} of ${message.key}`)
+      if (!isRelay) continue
+      const source = String(message.attributes['source'])
       history.state({ type: 'published', log: parseLogKey(source.slice(1)), id: message.id })
     }
   }

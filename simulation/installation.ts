@@ -6,7 +6,7 @@ import { BrokerHost, gatewaySubscription } from './broker.ts'
 import type { History } from './history.ts'
 import { LogDisk } from './log-disk.ts'
 import type { Network } from './network.ts'
-import type { Options } from './options.ts'
+import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
 import { type Replies, runService } from './service.ts'
 import { audit, strictInventory } from './topics.ts'
@@ -142,6 +142,7 @@ export class Installation {
       system: life.system,
       limits: {
         ...defaultLimits,
+        batchEventsMax,
         silenceMsMax: options.silenceMsMax,
         unansweredEventsMax: options.unansweredEventsMax,
         unappliedBytesMax: options.unappliedBytesMax,

@@ -6,6 +6,7 @@ import { type Judge, Violation } from './checks.ts'
 import type { Device, Tab } from './device.ts'
 import type { History } from './history.ts'
 import type { Installation } from './installation.ts'
+import type { Network } from './network.ts'
 import type { Options } from './options.ts'
 import type { Overhearing } from './overhear.ts'
 import { auditLog, digest, inventoryLog } from './topics.ts'
@@ -16,6 +17,7 @@ import type { World } from './world.ts'
 export interface LivenessOptions {
   readonly world: World
   readonly judge: Judge
+  readonly network: Network
   readonly devices: readonly Device[]
   readonly installation: Installation
   readonly overhearing: Overhearing
@@ -26,6 +28,10 @@ export interface LivenessOptions {
 const wedgedMs = 30_000
 /** An append on an idle link is on its way within this time. */
 const wakeMs = 1_000
+/** What is appended on links that are alive has come together within this time. */
+const settleMs = 10_000
+/** A lock that a dead process holds on the broker, and a backoff on top. */
+const busMs = 90_000
 
 /** Watches over the end of a run. */
 export class Liveness {
@@ -101,19 +107,23 @@ export class Liveness {
     }
   }
 
+  /** After a probe, devices come together at once; the bus may still be waiting out an old backoff. */
   async #settle(): Promise<void> {
     const { world } = this.#options
-    const deadline = world.now + 10_000
-    while (this.#late() !== undefined) {
-      if (world.now >= deadline) throw this.#late() ?? new Error('unreachable')
+    const startedAt = world.now
+    for (let late = this.#late(); late !== undefined; late = this.#late()) {
+      if (world.now >= startedAt + (late.invariant === 'L5' ? busMs : settleMs)) throw late
       await world.runUntil(world.now + 100)
     }
   }
 
   /** The first thing that has not come together yet. */
   #late(): Violation | undefined {
-    const { devices, judge } = this.#options
+    const { devices, judge, network, overhearing } = this.#options
     for (const device of devices) {
+      if (!network.alive(device.name).some((id) => overhearing.isWelcomed(id))) {
+        return new Violation('L2', `${device.name} has no link that is alive.`)
+      }
       const [pending] = judge.pending(device.name)
       if (pending) return new Violation('L1', `${pending} has no verdict on ${device.name}.`)
       const head = judge.ids(inventoryLog).length

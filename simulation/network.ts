@@ -72,6 +72,8 @@ interface Connection {
   readonly host: string
   readonly client: End
   gateway: End | undefined
+  /** It is gone, though its ends may not know. */
+  isReset: boolean
 }
 
 const decoder = new TextDecoder()
@@ -106,16 +108,14 @@ export class Network {
     this.#hosts.set(host, { life, accept })
   }
 
-  /** How many connections a machine has open to a gateway that is still there. */
-  isLinked(machine: string): boolean {
-    return [...this.#connections].some(
-      ({ client, gateway }) =>
-        client.life.machine.name === machine &&
-        client.isOpen &&
-        !client.isDeaf &&
-        gateway?.isOpen === true &&
-        !gateway.isDeaf,
-    )
+  /** The connections of a machine on which both sides still hear each other. */
+  alive(machine: string): readonly number[] {
+    return this.#of(machine)
+      .filter(({ client, gateway, isReset }) => {
+        const ends = [client, gateway]
+        return !isReset && ends.every((end) => end?.isOpen && !end.isDeaf && !end.life.isOver)
+      })
+      .map(({ id }) => id)
   }
 
   /** The port for a process. The URL's host names who listens. */
@@ -127,6 +127,7 @@ export class Network {
         host: new URL(url).hostname,
         client,
         gateway: undefined,
+        isReset: false,
       }
       this.#connections.add(connection)
       this.#world.after(this.#delay(), () => this.#dial(connection))
@@ -337,8 +338,15 @@ export class Network {
 
   /** The connection is reset. Either side may learn of it late. */
   #kill(connection: Connection): void {
+    connection.isReset = true
+    for (const end of [connection.client, connection.gateway]) this.#loseTail(end)
     this.#tell(connection, connection.client)
     if (connection.gateway) this.#tell(connection, connection.gateway)
+  }
+
+  /** Some of what was on its way is lost: the newest. */
+  #loseTail(end: End | undefined): void {
+    if (end) end.incoming.length = this.#random.below(end.incoming.length + 1)
   }
 
   /** Tells a side that its connection is gone: after what is on its way to it, and maybe much later. */

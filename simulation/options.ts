@@ -75,6 +75,9 @@ export interface Options {
   readonly clockSkewMs: number
 }
 
+/** Events in the biggest batch that anybody appends, and that the gateway takes. */
+export const batchEventsMax = 5
+
 const minute = 60_000
 
 /** Either nothing, or something; each seed tosses a coin for each fault. */
@@ -158,7 +161,7 @@ export function drawOptions(seed: number, random: Random): Options {
     burstShare: random.between(0, 0.5),
     batchShare: random.chance(0.5) ? random.between(0, 0.4) : 0,
     silenceMsMax: random.pick([9_000, 20_000, 45_000]),
-    unansweredEventsMax: random.pick([4, 20, 4_000]),
+    unansweredEventsMax: random.pick([batchEventsMax, 20, 4_000]),
     unappliedBytesMax: random.pick([2_000, 20_000, 4_194_304]),
     network: drawNetwork(random.fork('network')),
     deviceDisk: drawDisk(random.fork('device disk'), false),

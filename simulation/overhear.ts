@@ -42,10 +42,16 @@ export class Overhearing {
   /** Hears of every submit that leaves a client. */
   onSubmitted: OnSubmitted = () => {}
   readonly #history: History
+  readonly #welcomed = new Set<number>()
   readonly #links = new Map<number, Link>()
 
   constructor(history: History) {
     this.#history = history
+  }
+
+  /** Has the client on this connection been welcomed? */
+  isWelcomed(connection: number): boolean {
+    return this.#welcomed.has(connection)
   }
 
   /** A message left a side. */
@@ -67,8 +73,8 @@ export class Overhearing {
   received({ connection, from, to, side, message }: Overheard): void {
     const [head = '', ...lines] = message.split('\n')
     this.#history.note(`${from} → ${to} #${connection} ${head.slice(0, 60)} +${lines.length}`)
-    if (side !== 'gateway') return
     const frame = JSON.parse(head) as Frame
+    if (frame.type === 'welcome') this.#welcomed.add(connection)
     if (frame.type === 'submit') this.#submitted(this.#link(connection), frame, lines)
   }
 

@@ -32,8 +32,11 @@ export async function runService(
     try {
       for (const message of await receiver.receive(10, 5_000)) {
         const reply = replyTo(life, message, replies, history)
-        if (reply && !(await publish(broker, reply))) continue
-        await receiver.settle(message, { type: 'complete' }).catch(() => {})
+        const isDone = !reply || (await publish(broker, reply))
+        const settlement = { type: isDone ? 'complete' : 'abandon' } as const
+        // What cannot be settled is handed out again, and answered with the same answer.
+        await receiver.settle(message, settlement).catch(() => {})
+        if (!isDone) await life.pause(1_000)
       }
     } catch {
       await life.pause(1_000)

@@ -2,7 +2,7 @@
 import type { Draft } from '@tidemark/shared'
 import type { Judge } from './checks.ts'
 import type { Device, Tab } from './device.ts'
-import type { Options } from './options.ts'
+import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
 import { audit, inventory, inventoryLog, pickMax } from './topics.ts'
 import type { World } from './world.ts'
@@ -65,7 +65,7 @@ export class Workload {
   }
 
   #batch(): readonly Draft[] {
-    return Array.from({ length: 2 + this.#random.below(4) }, () => this.#inventoryDraft())
+    return Array.from({ length: 2 + this.#random.below(batchEventsMax - 1) }, () => this.#inventoryDraft())
   }
 
   #draft(): Draft {
