@@ -1,43 +1,30 @@
 import { mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  type ClientFrame,
-  type EventId,
-  type FrameOf,
-  type GatewayFrame,
-  parseEntry,
-  parseGatewayFrame,
-  system,
-  topic,
-  writeClaim,
-  writeFrame,
-} from '@tidemark/shared'
+import { system, writeFrame } from '@tidemark/shared'
 import fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { WebSocket } from 'ws'
-import * as z from 'zod'
+import type { ClientOptions } from 'ws'
 import { gateway, type GatewayPluginOptions } from './fastify.ts'
 import type { Log } from './log/log.ts'
 import { sqliteLog } from './log/sqlite.ts'
-
-const inventory = topic('inventory', {
-  StockReceived: z.object({ quantity: z.int().positive() }),
-})
-const name = { topic: 'inventory', scope: 'shop-7' } as const
+import { hello, inventory, name, someClaim, submit } from './testing/client.ts'
+import { SocketClient } from './testing/socket-client.ts'
 
 let folder: string
 let log: Log
 let app: FastifyInstance
-let url: string
-const clients: Client[] = []
+let address: string
+let lines: string[]
+const clients: SocketClient[] = []
 
 async function start(options: Partial<GatewayPluginOptions> = {}): Promise<void> {
-  app = fastify({ forceCloseConnections: true })
+  lines = []
+  const stream = { write: (line: string) => void lines.push(line) }
+  app = fastify({ logger: { level: 'info', stream }, forceCloseConnections: true })
   await app.register(gateway, { log, topics: [inventory], ...options })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const address = app.server.address()
-  url = `ws://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/sync`
+  address = await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
 beforeEach(() => {
@@ -51,107 +38,22 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** A client that speaks frames over a real socket. */
-class Client {
-  readonly socket: WebSocket
-  readonly frames: GatewayFrame[] = []
-  closed: { code: number; reason: string } | undefined
-  #wake: () => void = () => {}
-
-  constructor(headers: Record<string, string> = {}) {
-    clients.push(this)
-    this.socket = new WebSocket(url, { headers })
-    this.socket.on('message', (data: Buffer) => {
-      this.frames.push(parseGatewayFrame(data.toString()))
-      this.#wake()
-    })
-    this.socket.on('close', (code, reason: Buffer) => {
-      this.closed = { code, reason: reason.toString() }
-      this.#wake()
-    })
-    this.socket.on('error', () => {})
-  }
-
-  async opened(): Promise<this> {
-    while (this.socket.readyState === WebSocket.CONNECTING) {
-      await new Promise<void>((resolve) => {
-        for (const event of ['open', 'close']) this.socket.once(event, () => resolve())
-      })
-    }
-    return this
-  }
-
-  send(...frames: readonly ClientFrame[]): void {
-    for (const frame of frames) this.socket.send(writeFrame(frame))
-  }
-
-  hello(subscriptions: FrameOf<'hello'>['subscriptions'] = [], token = 'ann'): void {
-    const [clientId, incarnation] = [system.uuid(), system.uuid()]
-    this.send({
-      type: 'hello',
-      protocolMin: 1,
-      protocolMax: 1,
-      clientId,
-      incarnation,
-      token,
-      subscriptions,
-    })
-  }
-
-  async until(met: () => boolean): Promise<void> {
-    while (!met()) await new Promise<void>((resolve) => (this.#wake = resolve))
-  }
-
-  /** Waits for the first frame of a type that satisfies `met`. */
-  async frame<Type extends GatewayFrame['type']>(
-    type: Type,
-    met: (frame: FrameOf<Type>) => boolean = () => true,
-  ): Promise<FrameOf<Type>> {
-    const find = () =>
-      this.frames.find((frame) => frame.type === type && met(frame as FrameOf<Type>))
-    await this.until(() => find() !== undefined || this.closed !== undefined)
-    const found = find()
-    if (!found) throw new Error(`closed ${JSON.stringify(this.closed)} before ${type}`)
-    return found as FrameOf<Type>
-  }
-
-  async close(): Promise<{ code: number; reason: string }> {
-    await this.until(() => this.closed !== undefined)
-    return this.closed ?? { code: 0, reason: '' }
-  }
-
-  get entries() {
-    return this.frames
-      .filter((frame) => frame.type === 'deliver')
-      .flatMap(({ entries }) => entries.map((line) => parseEntry(name, line)))
-  }
+function connect(options: ClientOptions = {}, path = '/sync'): SocketClient {
+  const client = new SocketClient(`${address.replace('http', 'ws')}${path}`, options)
+  clients.push(client)
+  return client
 }
 
-const claim = (quantity: unknown = 1, stream = 'sku-1', id = system.uuid() as EventId) => ({
-  id,
-  stream,
-  type: 'StockReceived',
-  version: 1,
-  occurredAt: 1,
-  data: { quantity },
-})
-const submit = (n: number, ...claims: readonly ReturnType<typeof claim>[]): FrameOf<'submit'> => ({
-  type: 'submit',
-  n,
-  batches: claims.map(() => ({ ...name, size: 1 })),
-  events: claims.map(writeClaim),
-})
+const claims = (count: number) =>
+  Array.from({ length: count }, (_, at) => someClaim(system, { stream: `sku-${at % 3}` }))
 
 test('[D3] an event that one client submits is delivered to another and to its author, once', async () => {
   await start()
-  const ann = await new Client().opened()
-  const bob = await new Client().opened()
-  ann.hello([name], 'ann')
-  bob.hello([name], 'bob')
-  expect(await ann.frame('welcome')).toMatchObject({ author: 'ann', protocol: 1 })
+  const ann = await connect().welcomed({ token: 'ann', subscriptions: [name] })
+  const bob = await connect().welcomed({ token: 'bob', subscriptions: [name] })
   await bob.frame('caughtUp')
-  const claims = [claim(5), claim(6, 'sku-2')]
-  ann.send(submit(1, ...claims))
+  const sent = claims(2)
+  ann.send(submit(1, sent))
   expect(await ann.frame('verdicts')).toEqual({
     type: 'verdicts',
     n: 1,
@@ -160,11 +62,141 @@ test('[D3] an event that one client submits is delivered to another and to its a
       { position: 2, revisions: [1] },
     ],
   })
-  await bob.frame('deliver', ({ upTo }) => upTo === 2)
-  await ann.frame('deliver', ({ upTo }) => upTo === 2)
-  for (const { entries } of [ann, bob]) {
-    expect(entries.map(({ id, position, author }) => ({ id, position, author }))).toEqual(
-      claims.map(({ id }, at) => ({ id, position: at + 1, author: 'ann' })),
+  for (const client of [ann, bob]) {
+    await client.frame('deliver', ({ upTo }) => upTo === 2)
+    expect(client.entries.map(({ id, position, author }) => ({ id, position, author }))).toEqual(
+      sent.map(({ id }, at) => ({ id, position: at + 1, author: 'ann' })),
     )
   }
 })
+
+test('[L9] what the socket library refuses is closed with the code that the protocol names', async () => {
+  await start({ limits: { frameBytesMax: 20_000 } })
+  const good = await connect().welcomed()
+  const [utf8, large, binary] = [
+    await connect().welcomed(),
+    await connect().welcomed(),
+    await connect().welcomed(),
+  ]
+  utf8.socket.send(Buffer.from([0x22, 0xc3, 0x28, 0x22]), { binary: false })
+  large.socket.send(`{"type":"ping","x":"${'x'.repeat(30_000)}"}`)
+  binary.socket.send(Buffer.from(writeFrame({ type: 'ping' })), { binary: true })
+  expect((await utf8.ended()).code).toBe(1007)
+  expect((await large.ended()).code).toBe(1009)
+  expect(await binary.ended()).toEqual({ code: 4400, reason: 'BAD_FRAME' })
+  good.send({ type: 'ping' })
+  await good.frame('pong')
+})
+
+test('[L9] random bytes and floods of frames end nothing but their own link', async () => {
+  await start()
+  const good = await connect().welcomed()
+  for (let round = 0; round < 30; round += 1) {
+    const bad = await connect().welcomed()
+    const valid = writeFrame(submit(1, claims(1)))
+    const at = Math.floor(system.random() * valid.length)
+    const noise = String.fromCharCode(32 + Math.floor(system.random() * 90))
+    bad.socket.send(`${valid.slice(0, at)}${noise.repeat(3)}${valid.slice(at + 1)}`)
+    for (let count = 0; count < 50; count += 1) bad.socket.send('{"type":"ping"}')
+    bad.socket.close()
+  }
+  good.send(submit(1, claims(1)))
+  await good.frame('verdicts')
+})
+
+test('[L11] without `authenticate` only this machine is served, and that is said at the start', async () => {
+  await start()
+  expect(lines.join('')).toContain('"event":"loopback-only"')
+  await app.close()
+  const authenticate = () => ({ author: 'ann' })
+  await start({ authenticate, authorize: () => 'allow' })
+  expect(lines.join('')).not.toContain('loopback-only')
+})
+
+test('[L11] a page of another origin may not connect, unless it is on the list', async () => {
+  await start()
+  const own = address.slice('http://'.length)
+  const origins = [undefined, `http://${own}`, 'https://evil.example', 'null']
+  const codes = []
+  for (const origin of origins) {
+    const client = connect(origin === undefined ? {} : { origin })
+    await client.opened()
+    codes.push(client.closed?.code ?? 'open')
+  }
+  expect(codes).toEqual(['open', 'open', 1006, 1006])
+  for (const client of clients) client.socket.terminate()
+  await app.close()
+  await start({ origins: ['https://app.example'] })
+  const listed = await connect({ origin: 'https://app.example' }).opened()
+  const unlisted = await connect({ origin: `http://${own}` }).opened()
+  expect([listed.closed, unlisted.closed?.code]).toEqual([undefined, 1006])
+})
+
+test('[L11] another path and too many connections are refused before there is a socket', async () => {
+  await start({ connectionsMax: 1 })
+  expect(await statusOf('/elsewhere')).toBe(404)
+  await connect().welcomed()
+  expect(await statusOf('/sync')).toBe(503)
+})
+
+test('[L12] health says whether the gateway is ready, and what it is waiting for', async () => {
+  await start()
+  const health = await fetch(`${address}/healthz`)
+  expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }])
+  await connect().welcomed()
+  const ready = await fetch(`${address}/readyz`)
+  expect(ready.status).toBe(200)
+  expect(await ready.json()).toMatchObject({ ready: true, log: 'ok', sessions: 1 })
+  await app.tidemark.drain()
+  expect((await fetch(`${address}/readyz`)).status).toBe(503)
+})
+
+test('[L12] no token and no data of an event is written to the log', async () => {
+  await start({
+    authenticate: ({ token }) => {
+      if (token === 'canary-bad') throw new Error('no')
+      return { author: 'ann' }
+    },
+    authorize: () => 'allow',
+  })
+  const bad = await connect().opened()
+  bad.send(hello(system, { token: 'canary-bad' }))
+  await bad.ended()
+  const client = await connect().welcomed({ token: 'canary-token' })
+  client.send(submit(1, [someClaim(system, { data: { quantity: 'canary-data' } })]))
+  await client.frame('verdicts')
+  client.socket.send('{"type":"submit","canary-frame":true}')
+  await client.ended()
+  expect(lines.length).toBeGreaterThan(2)
+  expect(lines.join('')).not.toContain('canary')
+})
+
+test('[L8] closing the app sends its clients away with 1001, and does not wait for them for ever', async () => {
+  await start()
+  const polite = await connect().welcomed()
+  const deaf = await connect().welcomed()
+  deaf.socket.pause()
+  await app.close()
+  expect(polite.frames.at(-1)).toMatchObject({ type: 'goaway' })
+  expect((await polite.ended()).code).toBe(1001)
+})
+
+/** The status of an upgrade that is refused. */
+function statusOf(path: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': Buffer.from('0123456789abcdef').toString('base64'),
+    }
+    const asked = request(`${address}${path}`, { headers })
+    asked.on('response', ({ statusCode }) => resolve(statusCode))
+    asked.on('upgrade', (_response, socket) => {
+      socket.destroy()
+      resolve(101)
+    })
+    asked.on('error', reject)
+    asked.end()
+  })
+}

@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Connection, createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 import type { Logger } from './logger.ts'
+import { isLoopback } from './loopback.ts'
 import type { Authenticate, Authorize } from './permission.ts'
 
 declare module 'fastify' {
@@ -37,13 +38,21 @@ export interface GatewayPluginOptions extends Omit<
 /** What a socket may have buffered before it is cut: more than its unapplied bytes and its verdicts come to. */
 const bufferedBytesMax = 33_554_432
 
+/** How long a client that was sent away may take to close, in milliseconds. */
+const closeMsMax = 2_000
+
 /**
  * The Fastify plugin.
  *
  * @example
  * await app.register(gateway, { log: sqliteLog('tidemark.db'), topics: [inventory], authenticate, authorize })
  */
-export const gateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, options) => {
+export const gateway: FastifyPluginAsync<GatewayPluginOptions> = Object.assign(serve, {
+  // Fastify shares what a plugin decorates with the whole app only where the plugin asks for it.
+  [Symbol.for('skip-override')]: true,
+})
+
+async function serve(app: FastifyInstance, options: GatewayPluginOptions): Promise<void> {
   const { authenticate, authorize } = options
   const logger = toLogger(app)
   const open = authenticate !== undefined && authorize !== undefined
@@ -64,7 +73,7 @@ export const gateway: FastifyPluginAsync<GatewayPluginOptions> = async (app, opt
   // Before Fastify waits for its connections to end: a WebSocket would keep it waiting for ever.
   app.addHook('preClose', async () => {
     await running.close()
-    closeSockets()
+    await closeSockets()
   })
 }
 
@@ -77,13 +86,13 @@ function serveHealth(app: FastifyInstance, running: Gateway): void {
   })
 }
 
-/** Serves the WebSocket. Returns what cuts the connections that are still there. */
+/** Serves the WebSocket. Returns what lets its connections end, and cuts those that do not. */
 function serveSockets(
   app: FastifyInstance,
   running: Gateway,
   options: GatewayPluginOptions,
   open: boolean,
-): () => void {
+): () => Promise<void> {
   const { path = '/sync', connectionsMax = 10_000, system = realSystem } = options
   const { frameBytesMax, silenceMsMax } = running.limits
   const sockets = new WebSocketServer({
@@ -115,10 +124,13 @@ function serveSockets(
     stopPinging = system.after(silenceMsMax / 3, ping)
   }
   let stopPinging = system.after(silenceMsMax / 3, ping)
-  return () => {
+  return async () => {
     stopPinging()
-    for (const socket of sockets.clients) socket.terminate()
-    sockets.close()
+    const cut = system.after(closeMsMax, () => {
+      for (const socket of sockets.clients) socket.terminate()
+    })
+    await new Promise<void>((resolve) => sockets.close(() => resolve()))
+    cut()
   }
 }
 
@@ -145,9 +157,6 @@ function connect(running: Gateway, socket: WebSocket, address: string | undefine
 function refuse(stream: Duplex, status: string): void {
   stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
-
-const isLoopback = (address = ''): boolean =>
-  address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
 
 /** A browser names the page's origin: only pages that are expected may connect. Other programs name none. */
 function isAllowed({ headers }: IncomingMessage, origins: readonly string[] | undefined): boolean {

@@ -1,4 +1,5 @@
 /** Tidemark's gateway. Logs and brokers are imported by their own paths, so that nobody loads a driver who does not use it. */
+export { defineConfig, type GatewayConfig } from './config.ts'
 export { gateway, type GatewayPluginOptions } from './fastify.ts'
 export {
   type Connection,

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Claim, system } from '@tidemark/shared'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { name, someClaim, submit } from './testing/client.ts'
+import { SocketClient } from './testing/socket-client.ts'
+
+let folder: string
+let child: ChildProcess | undefined
+let output: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tidemark-'))
+})
+afterEach(async () => {
+  await kill('SIGKILL')
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Starts the gateway as a process of its own. Resolves with its address. */
+async function start(env: Readonly<Record<string, string>> = {}): Promise<string> {
+  output = ''
+  const main = join(import.meta.dirname, 'main.ts')
+  const config = join(import.meta.dirname, 'testing/tidemark.config.ts')
+  child = spawn(process.execPath, ['-C', '@tidemark/source', main, config], {
+    env: { ...process.env, PORT: '0', TIDEMARK_LOG: join(folder, 'log.db'), ...env },
+  })
+  return await new Promise((resolve, reject) => {
+    const heard = (data: Buffer): void => {
+      output += data.toString()
+      const [, address] = /listening at (http:[^"]+)"/.exec(output) ?? []
+      if (address) resolve(address)
+    }
+    child?.stdout?.on('data', heard)
+    child?.stderr?.on('data', heard)
+    child?.once('exit', (code) => reject(new Error(`ended with ${code}: ${output}`)))
+  })
+}
+
+/** Ends the process. Resolves with how it ended. */
+async function kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+  const ending = child
+  child = undefined
+  if (!ending || ending.exitCode !== null || ending.signalCode !== null) return null
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    ending.once('exit', (code, signal) => resolve(code ?? signal))
+  })
+  ending.kill(signal)
+  return await ended
+}
+
+const connect = (address: string): SocketClient =>
+  new SocketClient(`${address.replace('http', 'ws')}/sync`)
+
+test('[G10] kill -9 under load loses nothing that was answered, and doubles nothing', async () => {
+  const claims = Array.from({ length: 3_000 }, (_, at) =>
+    someClaim(system, { stream: `sku-${at % 7}` }),
+  )
+  const answered = new Map<string, number>()
+  let unanswered: readonly Claim[] = claims
+
+  /** Submits what has no answer yet, until all of it has or the link ends. */
+  async function submitRest(client: SocketClient): Promise<void> {
+    const batches = unanswered
+    for (let at = 0; at < batches.length; at += 25) {
+      client.send(submit(at + 1, batches.slice(at, at + 25)))
+    }
+    let read = 0
+    const hear = (): boolean => {
+      for (const frame of client.frames.slice(read)) {
+        read += 1
+        if (frame.type !== 'verdicts') continue
+        for (const [at, { position = 0 }] of frame.verdicts.entries()) {
+          const id = batches[frame.n - 1 + at]?.id ?? ''
+          expect(answered.get(id) ?? position).toBe(position)
+          answered.set(id, position)
+        }
+      }
+      return answered.size === claims.length
+    }
+    await client.until(hear)
+    hear()
+    unanswered = claims.filter(({ id }) => !answered.has(id))
+  }
+
+  const killsAt = [200, 700, 1_300, 2_000]
+  let kills = 0
+  while (unanswered.length > 0) {
+    const client = await connect(await start()).welcomed()
+    const killAt = killsAt[kills]
+    if (killAt !== undefined) {
+      client.socket.on('message', () => {
+        const verdicts = client.frames.flatMap((each) =>
+          each.type === 'verdicts' ? each.verdicts : [],
+        )
+        if (child && answered.size + verdicts.length > killAt) void kill('SIGKILL')
+      })
+    }
+    await submitRest(client)
+    if (child === undefined) kills += 1
+  }
+  expect(kills).toBe(killsAt.length)
+
+  const reader = await connect(await restart()).welcomed({ subscriptions: [name] })
+  await reader.frame('caughtUp')
+  const ids = reader.entries.map(({ id }) => id)
+  expect(new Set(ids).size).toBe(ids.length)
+  expect(ids.toSorted()).toEqual(claims.map(({ id }) => id).toSorted())
+  for (const { id, position } of reader.entries) expect(answered.get(id)).toBe(position)
+})
+
+async function restart(): Promise<string> {
+  await kill('SIGKILL')
+  return await start()
+}
+
+test('[L8] SIGTERM sends clients away, and the process is gone in time', async () => {
+  const client = await connect(await start()).welcomed()
+  const before = system.mono()
+  expect(await kill('SIGTERM')).toBe(0)
+  expect(system.mono() - before).toBeLessThan(8_000)
+  expect(client.frames.at(-1)).toMatchObject({ type: 'goaway' })
+  expect((await client.ended()).code).toBe(1001)
+})
+
+test('[L11] it refuses to serve others without `authenticate`', async () => {
+  await expect(start({ HOST: '0.0.0.0' })).rejects.toThrow(
+    /ended with 1: Refusing to serve 0.0.0.0/,
+  )
+})
