@@ -68,8 +68,10 @@ export interface Holds {
   setAside(consumer: string, key: string, event: Kept, now: number): Promise<void>
   /** Events that are set aside in a stream, oldest first. */
   aside(consumer: string, key: string, max: number): Promise<readonly AsideEvent[]>
-  /** Takes an event out of what is set aside. Returned: the key of its stream, or nothing where it is not there. */
-  takeBack(consumer: string, id: string): Promise<string | undefined>
+  /** An event that is set aside, with the key of its stream. */
+  find(consumer: string, id: string): Promise<(AsideEvent & { readonly key: string }) | undefined>
+  /** Takes an event out of what is set aside. */
+  takeBack(consumer: string, id: string): Promise<void>
   /** The retrying stream that has waited longest, locked until the transaction ends; others' locks are passed by. */
   due(consumer: string, now: number): Promise<Due<HeldStream>>
   /** Held streams by key, after `after`. Every consumer's where none is named. */

@@ -196,10 +196,14 @@ function createHolds({ held, parked }: MemoryTables, next: () => number): Holds 
         .slice(0, max)
         .map(({ consumer: _consumer, key: _key, ...event }) => event)
     },
-    async takeBack(consumer, id) {
+    async find(consumer, id) {
       const row = parked.get(join(consumer, id))
+      if (!row) return undefined
+      const { consumer: _consumer, ...event } = row
+      return event
+    },
+    async takeBack(consumer, id) {
       parked.delete(join(consumer, id))
-      return row?.key
     },
     async due(consumer, now) {
       const [first] = [...held.values()]

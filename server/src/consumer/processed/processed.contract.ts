@@ -264,8 +264,9 @@ function testHolds<Tx>(name: string, open: Open<Tx>): void {
       const held = await holds.held('stock', ['k', 'other'])
       const expected = { ...hold({ parkedAt: 5, state: 'parked' }), consumer: 'stock', key: 'k' }
       expect([...held]).toEqual([['k', { ...expected, events: 3 }]])
-      expect(await holds.takeBack('stock', 'e-2')).toBe('k')
-      expect(await holds.takeBack('stock', 'e-2')).toBeUndefined()
+      expect(await holds.find('stock', 'e-2')).toMatchObject({ ...kept('e-2'), key: 'k' })
+      await holds.takeBack('stock', 'e-2')
+      expect(await holds.find('stock', 'e-2')).toBeUndefined()
       expect((await holds.aside('stock', 'k', 9)).map(({ id }) => id)).toEqual(['e-1', 'e-3'])
     })
   })

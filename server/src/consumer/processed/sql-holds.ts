@@ -71,13 +71,17 @@ export function createHolds(sql: Sql, dialect: Dialect): Holds {
       return rows.map(toAside)
     },
 
-    async takeBack(consumer, id) {
+    async find(consumer, id) {
       const [row] = await sql.all(
-        'DELETE FROM tidemark_parked WHERE consumer = $1 AND id = $2 RETURNING key',
+        'SELECT * FROM tidemark_parked WHERE consumer = $1 AND id = $2',
         consumer,
         id,
       )
-      return row && text(row, 'key')
+      return row && { ...toAside(row), key: text(row, 'key') }
+    },
+
+    async takeBack(consumer, id) {
+      await sql.run('DELETE FROM tidemark_parked WHERE consumer = $1 AND id = $2', consumer, id)
     },
 
     async due(consumer, now) {

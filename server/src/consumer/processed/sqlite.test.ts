@@ -71,7 +71,7 @@ test('sqlite: consumers that share a connection take turns', async () => {
 
 test('sqlite: a database that another process writes to is unavailable, not a crash', async () => {
   const path = newFile()
-  const processed = sqliteProcessed(openDatabase(path))
+  const processed = sqliteProcessed(openDatabase(path), { busyMsMax: 10 })
   await processed.open()
   const other = openDatabase(path)
   other.exec('BEGIN IMMEDIATE')

@@ -4,7 +4,7 @@
  * becomes part of the transaction.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { assert, TidemarkError } from '@tidemark/shared'
+import { assert, sleep, system as realSystem, type System, TidemarkError } from '@tidemark/shared'
 import type { Processed, Unit } from './processed.ts'
 import { type Dialect, type Row, type Sql, tables, type Value } from './sql.ts'
 import { SqlUnit } from './sql-unit.ts'
@@ -29,8 +29,11 @@ export interface SqliteStatement {
   readonly iterate: Read<'iterate'>
 }
 
-/** How durable a commit is. */
+/** How durable a commit is, and how patient a transaction. */
 export interface SqliteOptions {
+  /** How long a transaction waits for other processes that write to the file, in ms. Default: 5,000. */
+  readonly busyMsMax?: number
+  readonly system?: System
   /**
    * `full`: a commit survives a power failure, which is what lets a message be completed after it.
    * `relaxed`: as the connection is set; with WAL and `synchronous=NORMAL` a power failure loses effects.
@@ -50,7 +53,7 @@ const dialect: Dialect = {
 /** A consumer's tables in a SQLite database that the app has opened, and closes. */
 export function sqliteProcessed(
   database: DatabaseSync,
-  { durability = 'full' }: SqliteOptions = {},
+  { durability = 'full', busyMsMax = 5_000, system = realSystem }: SqliteOptions = {},
 ): Processed<SqliteTx> {
   const connection = connectionOf(database)
   return {
@@ -62,7 +65,24 @@ export function sqliteProcessed(
         for (const statement of tables(dialect)) connection.guard(() => database.exec(statement))
       })
     },
-    transaction: (work) => connection.inTurn(() => connection.transaction(work)),
+    transaction: (work) =>
+      connection.inTurn(async () => {
+        await beginWhenFree(connection, busyMsMax, system)
+        return connection.transaction(work)
+      }),
+  }
+}
+
+/** Waits beside the event loop, where SQLite's own timeout would stop it. */
+async function beginWhenFree(
+  connection: Connection,
+  busyMsMax: number,
+  system: System,
+): Promise<void> {
+  const end = system.mono() + busyMsMax
+  while (!connection.begin()) {
+    if (system.mono() >= end) throw unavailable('another process writes to the database')
+    await sleep(system, 1 + system.random() * 20)
   }
 }
 
@@ -76,6 +96,8 @@ function connectionOf(database: DatabaseSync): Connection {
 }
 
 const statementsMax = 500
+/** SQLite's code for a file that another connection writes to. */
+const sqliteBusy = 5
 
 class Connection {
   readonly #database: DatabaseSync
@@ -93,8 +115,18 @@ class Connection {
     return result
   }
 
+  /** Begins a transaction. Returned: false where another process is writing. */
+  begin(): boolean {
+    try {
+      this.#database.exec('BEGIN IMMEDIATE')
+      return true
+    } catch (cause) {
+      if (cause instanceof Error && 'errcode' in cause && cause.errcode === sqliteBusy) return false
+      throw unavailable(cause)
+    }
+  }
+
   async transaction<T>(work: (unit: Unit<SqliteTx>) => Promise<T>): Promise<T> {
-    this.guard(() => this.#database.exec('BEGIN IMMEDIATE'))
     const life = { over: false }
     try {
       const result = await work(new SqlUnit(this.#tx(life), this.#sql(life), dialect))
@@ -113,8 +145,7 @@ class Connection {
     try {
       return run()
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new TidemarkError('PROCESSED_UNAVAILABLE', { reason }, { cause })
+      throw unavailable(cause)
     }
   }
 
@@ -154,6 +185,11 @@ class Connection {
       exec: (text) => (alive(), this.#database.exec(text)),
     }
   }
+}
+
+function unavailable(cause: unknown): TidemarkError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new TidemarkError('PROCESSED_UNAVAILABLE', { reason }, { cause })
 }
 
 interface Life {

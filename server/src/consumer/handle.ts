@@ -1,0 +1,221 @@
+/**
+ * A batch of events to their effects. An attempt is counted and committed before the handler runs; then
+ * effects, marks and resulting events commit together, each event between savepoints; only after that are
+ * the messages settled. Whatever comes again finds its mark, and nothing happens.
+ */
+import { isTidemarkError, TidemarkError } from '@tidemark/shared'
+import { attemptEvent, holdEvent, isOfEvent, noteFailure } from './attempt.ts'
+import type { Delivery } from './delivery.ts'
+import type { Result } from './emit.ts'
+import type { Hold } from './processed/holds.ts'
+import type { Standing, Unit } from './processed/processed.ts'
+import type { Settings } from './settings.ts'
+
+/** What became of a delivery, once that is committed: its messages may be completed. */
+type Fate = { readonly delivery: Delivery } & (
+  | { readonly type: 'processed' | 'duplicate' | 'aside' }
+  | { readonly type: 'held'; readonly hold: Hold }
+)
+
+/** Called for each delivery after the commit that made its messages superfluous. */
+export type OnCommitted = (delivery: Delivery) => void
+
+/** Handles a batch, in order. Throws `PROCESSED_UNAVAILABLE`: what was not committed is to be handed out again. */
+export async function handleBatch<Tx>(
+  settings: Settings<Tx>,
+  batch: readonly Delivery[],
+  onCommitted: OnCommitted,
+): Promise<void> {
+  const { fates, groups } = await settings.processed.transaction((unit) =>
+    beginAttempts(settings, unit, batch),
+  )
+  conclude(settings, fates, onCommitted)
+  for (const { deliveries, isCounted } of groups) {
+    if (isCounted) await handleGroup(settings, deliveries, onCommitted)
+    else await handleBatch(settings, deliveries, onCommitted)
+  }
+}
+
+interface Group {
+  readonly deliveries: Delivery[]
+  readonly isCounted: boolean
+}
+
+/**
+ * Sorts out what needs no attempt, and counts those that begin. An event that was begun before and never
+ * ended may be one that kills the process, so it is tried alone: the others must not pay for it.
+ */
+async function beginAttempts<Tx>(
+  settings: Settings<Tx>,
+  unit: Unit<Tx>,
+  batch: readonly Delivery[],
+): Promise<{ readonly fates: readonly Fate[]; readonly groups: readonly Group[] }> {
+  const { name, attemptsMax } = settings
+  const { standing, held } = await look(settings, unit, batch)
+  const fates: Fate[] = []
+  const groups: Group[] = []
+  const fresh: string[] = []
+  for (const delivery of batch) {
+    const before = standing.get(delivery.event.id)
+    const known = await sortOut(settings, unit, delivery, before, held)
+    if (known) {
+      fates.push(known)
+    } else if (before && endedAttempts(before) >= attemptsMax) {
+      const crashed = new TidemarkError('HANDLER_CRASHED', { attempts: before.attempts })
+      const hold = await holdEvent(settings, unit, delivery, crashed, before.attempts)
+      held.add(delivery.key)
+      fates.push({ type: 'held', delivery, hold })
+    } else if (before && batch.length > 1) {
+      groups.push({ deliveries: [delivery], isCounted: false })
+    } else {
+      fresh.push(delivery.event.id)
+      const last = groups.at(-1)
+      if (last?.isCounted) last.deliveries.push(delivery)
+      else groups.push({ deliveries: [delivery], isCounted: true })
+    }
+  }
+  if (fresh.length > 0) await unit.attempts.count(name, fresh, batch.length > 1)
+  return { fates, groups }
+}
+
+/** Attempts that the event has to answer for: one in company may have been ended by its neighbours. */
+const endedAttempts = ({ attempts, inCompany }: Standing): number => attempts - (inCompany ? 1 : 0)
+
+async function look<Tx>(
+  { name }: Settings<Tx>,
+  unit: Unit<Tx>,
+  batch: readonly Delivery[],
+): Promise<{ standing: ReadonlyMap<string, Standing>; held: Set<string> }> {
+  const standing = await unit.attempts.standing(
+    name,
+    batch.map(({ event }) => event.id),
+  )
+  const held = await unit.holds.held(
+    name,
+    batch.map(({ key }) => key),
+  )
+  return { standing, held: new Set(held.keys()) }
+}
+
+/** The fate of an event that is done, or whose stream is held; nothing where it is to be attempted. */
+async function sortOut<Tx>(
+  { name, system }: Settings<Tx>,
+  unit: Unit<Tx>,
+  delivery: Delivery,
+  standing: Standing | undefined,
+  held: ReadonlySet<string>,
+): Promise<Fate | undefined> {
+  if (standing?.done) return { type: 'duplicate', delivery }
+  if (!held.has(delivery.key)) return undefined
+  await unit.holds.setAside(name, delivery.key, delivery.kept, system.now())
+  return { type: 'aside', delivery }
+}
+
+/** Makes the effects of counted events in one transaction. */
+async function handleGroup<Tx>(
+  settings: Settings<Tx>,
+  group: readonly Delivery[],
+  onCommitted: OnCommitted,
+): Promise<void> {
+  let current: Delivery | undefined
+  try {
+    const fates = await settings.processed.transaction((unit) =>
+      makeEffects(settings, unit, group, (delivery) => (current = delivery)),
+    )
+    conclude(settings, fates, onCommitted)
+  } catch (error) {
+    if (!isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
+    // The transaction is lost with the handler that hangs in it, so the others do theirs alone.
+    for (const delivery of group) {
+      if (delivery === current) await holdOverdue(settings, delivery, error, onCommitted)
+      else await handleBatch(settings, [delivery], onCommitted)
+    }
+  }
+}
+
+/** Looks again first: since the attempts were counted, another process may have been handed the same. */
+async function makeEffects<Tx>(
+  settings: Settings<Tx>,
+  unit: Unit<Tx>,
+  group: readonly Delivery[],
+  onBegin: (delivery: Delivery) => void,
+): Promise<readonly Fate[]> {
+  const { name, owner, system } = settings
+  const { standing, held } = await look(settings, unit, group)
+  const fates: Fate[] = []
+  const results: Result[] = []
+  for (const delivery of group) {
+    const before = standing.get(delivery.event.id)
+    const known = await sortOut(settings, unit, delivery, before, held)
+    if (known) {
+      fates.push(known)
+      continue
+    }
+    onBegin(delivery)
+    const attempt = before?.attempts ?? 1
+    try {
+      results.push(...(await attemptEvent(settings, unit, delivery, attempt)))
+      fates.push({ type: 'processed', delivery })
+    } catch (error) {
+      if (!isOfEvent(error) || isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
+      const hold = await holdEvent(settings, unit, delivery, error, attempt)
+      held.add(delivery.key)
+      fates.push({ type: 'held', delivery, hold })
+    }
+  }
+  const done = fates.filter(({ type }) => type === 'processed')
+  await unit.attempts.finish(
+    name,
+    done.map(({ delivery }) => delivery.event.id),
+    system.now(),
+  )
+  await unit.outbox.enqueue(name, owner, results, system.now())
+  return fates
+}
+
+/** Holds the event whose handler ran out of time, unless somebody else has dealt with it meanwhile. */
+async function holdOverdue<Tx>(
+  settings: Settings<Tx>,
+  delivery: Delivery,
+  error: unknown,
+  onCommitted: OnCommitted,
+): Promise<void> {
+  const fate = await settings.processed.transaction(async (unit): Promise<Fate> => {
+    const { standing, held } = await look(settings, unit, [delivery])
+    const before = standing.get(delivery.event.id)
+    const known = await sortOut(settings, unit, delivery, before, held)
+    if (known) return known
+    const hold = await holdEvent(settings, unit, delivery, error, before?.attempts ?? 1)
+    return { type: 'held', delivery, hold }
+  })
+  conclude(settings, [fate], onCommitted)
+}
+
+/** Counts and tells what is committed. */
+function conclude<Tx>(
+  settings: Settings<Tx>,
+  fates: readonly Fate[],
+  onCommitted: OnCommitted,
+): void {
+  const { counts, bells } = settings
+  for (const fate of fates) {
+    switch (fate.type) {
+      case 'processed':
+        counts.processed += 1
+        break
+      case 'duplicate':
+        counts.duplicates += 1
+        break
+      case 'aside':
+        counts.aside += 1
+        break
+      case 'held':
+        noteFailure(settings, fate.delivery, fate.hold)
+    }
+    onCommitted(fate.delivery)
+  }
+  if (fates.some(({ type }) => type === 'processed')) {
+    bells.send.ring()
+    bells.sagas.ring()
+  }
+}

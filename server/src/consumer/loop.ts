@@ -1,0 +1,50 @@
+/** A loop at its own pace: it works when its bell rings or when it asked to be called, and backs off while it fails. */
+import { backoffMs, type BackoffOptions, type Doorbell, sleep, type System } from '@tidemark/shared'
+
+/** What a loop does, and how often. */
+export interface LoopOptions {
+  readonly system: System
+  readonly bell: Doorbell
+  readonly stop: AbortSignal
+  /** The longest time between two calls, in ms: what calls for work may have happened in another process. */
+  readonly pollMs: number
+  readonly backoff: BackoffOptions
+  /** Returned: when it wants to be called again, in ms, or nothing where it waits for the bell. */
+  work(): Promise<number | undefined>
+  onError(error: unknown, waitMs: number): void
+}
+
+/** Runs until `stop` aborts; resolves when the call under way has ended. */
+export async function runLoop(options: LoopOptions): Promise<void> {
+  const { system, bell, stop, pollMs, backoff } = options
+  let failures = 0
+  while (!stop.aborted) {
+    try {
+      const waitMs = Math.min(pollMs, (await options.work()) ?? pollMs)
+      failures = 0
+      if (waitMs > 0) await waitForBell(system, bell, waitMs, stop)
+    } catch (error) {
+      const waitMs = backoffMs(backoff, failures, system.random)
+      failures += 1
+      options.onError(error, waitMs)
+      await sleep(system, waitMs, stop)
+    }
+  }
+}
+
+/** Waits for the bell, for `ms` milliseconds at most. */
+export async function waitForBell(
+  system: System,
+  bell: Doorbell,
+  ms: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const over = new AbortController()
+  const end = (): void => over.abort()
+  const cancel = system.after(ms, end)
+  stop.addEventListener('abort', end, { once: true })
+  if (stop.aborted) end()
+  await bell.wait(over.signal)
+  cancel()
+  stop.removeEventListener('abort', end)
+}
