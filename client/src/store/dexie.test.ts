@@ -83,7 +83,10 @@ function abortAtCommit(name: string): () => void {
   const { commit } = IDBTransaction.prototype
   IDBTransaction.prototype.commit = function (this: IDBTransaction) {
     const error = new DOMException('', name)
-    Object.defineProperty(this, 'error', { get: () => error, set: Function.prototype as () => void })
+    Object.defineProperty(this, 'error', {
+      get: () => error,
+      set: Function.prototype as () => void,
+    })
     this.objectStore('outbox').count().onsuccess = () => this.abort()
   }
   return () => void (IDBTransaction.prototype.commit = commit)
