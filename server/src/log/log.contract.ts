@@ -256,6 +256,15 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     expect(await tested.read(other, at(0), 1_000)).toEqual({ upTo: 0, chunks: [], more: false })
   })
 
+  test('[D1] a page that starts inside a batch, where a relay stopped, begins with the rest of it', async () => {
+    const batch = [someEvent('sku-1'), someEvent('sku-2'), someEvent('sku-3')]
+    await one(batch)
+    await one(someEvent('sku-2'))
+    const rest = await lines(log, 1)
+    expect(rest.map((entry) => entry.position)).toEqual([2, 3, 4])
+    expect(rest[0]?.event.id).toBe(batch[1]?.id)
+  })
+
   test('[D1] reading page by page gives every entry of every log once, in order', async () => {
     for (let round = 0; round < 20; round += 1) {
       const chain = Array.from({ length: 30 }, (_, index) =>

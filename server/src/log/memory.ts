@@ -121,6 +121,12 @@ class MemoryLog implements Log, Transaction {
     let upTo = position
     let bytes = 0
     let at = findRun(runs, position)
+    const around = runs[at - 1]
+    if (around && around.last > position) {
+      chunks.push(toRest(around, position))
+      bytes += chunks[0]?.length ?? 0
+      upTo = around.last as Position
+    }
     for (let run = runs[at]; run && (bytes === 0 || bytes < bytesMax); run = runs[++at]) {
       chunks.push(run.lines)
       bytes += run.lines.length
@@ -220,6 +226,13 @@ class MemoryLog implements Log, Transaction {
     return fresh
   }
 }
+
+/** What a reader at `position`, inside a batch, has not read of it. */
+const toRest = ({ first, lines }: Run, position: number): string =>
+  lines
+    .split('\n')
+    .slice(position - first + 1)
+    .join('\n')
 
 /** The index of the first run that starts after `position`. */
 function findRun(runs: readonly Run[], position: number): number {
