@@ -1,4 +1,4 @@
-/** A bound on how long we wait for somebody else's promise. */
+/** Deadlines of our own around calls that may never answer: the SDK's promises have been seen to hang. */
 import type { System } from '@tidemark/shared'
 
 /**
@@ -14,5 +14,22 @@ export function withDeadline<T>(
   return new Promise((resolve, reject) => {
     const cancel = system.after(ms, () => reject(onLate()))
     promise.then(resolve, reject).finally(cancel)
+  })
+}
+
+/**
+ * Runs something for at most `ms` milliseconds. When they are over, its signal aborts and what `onLate`
+ * returns is thrown, whether or not it ever ends.
+ */
+export function runWithin<T>(
+  system: System,
+  ms: number,
+  onLate: () => Error,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  return withDeadline(system, ms, run(over.signal), () => {
+    over.abort()
+    return onLate()
   })
 }
