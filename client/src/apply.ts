@@ -97,6 +97,8 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
 
   async function work(): Promise<void> {
     working = true
+    // What comes together is written together.
+    await Promise.resolve()
     try {
       while (inbox[0] && !session.signal.aborted) {
         if (inbox[0].type === 'deliver') await takeDeliveries()

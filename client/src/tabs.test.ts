@@ -1,0 +1,145 @@
+import { expect, test } from 'vitest'
+import { createDisk } from './store/memory.ts'
+import { createTestSystem, createTestTabs } from './testing.ts'
+import { foreignLine, inventoryLog, openBench, received } from './testing/inventory.ts'
+
+function openTabs(count: number) {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  return Array.from({ length: count }, () =>
+    openBench({ disk, system, locks, broadcast: broadcast() }),
+  )
+}
+const status = (bench: ReturnType<typeof openBench>) => bench.client.status.getSnapshot()
+const onHand = (bench: ReturnType<typeof openBench>) =>
+  bench.client.model.item('sku-1').get()?.onHand
+
+test('[T1] of several tabs one talks to the gateway, every one appends, and all show the same', async () => {
+  const [a, b, c] = openTabs(3) as [
+    ReturnType<typeof openBench>,
+    ReturnType<typeof openBench>,
+    ReturnType<typeof openBench>,
+  ]
+  const log = inventoryLog()
+  await a.greet(log)
+  expect([a, b, c].map((tab) => tab.connections.length)).toEqual([1, 0, 0])
+  expect([a, b, c].map((tab) => status(tab).leader)).toEqual([true, false, false])
+  expect([a, b, c].map((tab) => status(tab).link)).toEqual(['online', 'online', 'online'])
+  const { settled } = await b.client.append(received(5))
+  await a.system.settle()
+  expect([onHand(a), onHand(b), onHand(c)]).toEqual([5, 5, 5])
+  const seen: unknown[] = []
+  const sku = c.client.model.item('sku-1')
+  sku.subscribe(() => seen.push([sku.get()?.onHand, sku.getSnapshot().pending]))
+  const { events } = a.submit()
+  a.connection().send({ type: 'verdicts', n: 1, verdicts: [log.append(events)] })
+  a.connection().send(log.deliver())
+  expect(await settled).toEqual({ type: 'accepted', position: 1, revision: 1 })
+  await a.system.settle()
+  expect(seen).toEqual([[5, 0]])
+  expect([a, b, c].map((tab) => status(tab).pending)).toEqual([0, 0, 0])
+  for (const tab of [a, b, c]) await tab.client.close()
+})
+
+test('[T2] when the leading tab closes another one takes over, with everything that is pending', async () => {
+  const tabs = openTabs(5)
+  const log = inventoryLog()
+  for (const [n, tab] of tabs.entries()) {
+    await tab.greet(log)
+    await tabs.at(-1)?.client.append(received(n + 1))
+    await tab.system.settle()
+    const { events } = tab.submit()
+    const verdicts = events.map((line) => log.append([line]))
+    tab
+      .connection()
+      .send({ type: 'verdicts', n: 1, verdicts }, log.deliver(log.head - verdicts.length))
+    await tab.system.settle()
+    if (n === 4) break
+    await tab.client.close()
+    await tab.system.advance(1_000)
+    expect(tabs.map((each) => status(each).leader).indexOf(true)).toBe(n + 1)
+  }
+  expect(onHand(tabs[4]!)).toBe(15)
+  expect(log.lines).toHaveLength(5)
+  await tabs[4]?.client.close()
+})
+
+test('[T3] a refusal and its end are seen in every tab', async () => {
+  const [a, b] = openTabs(2) as [ReturnType<typeof openBench>, ReturnType<typeof openBench>]
+  await a.greet(inventoryLog())
+  const { ids, settled } = await b.client.append(received(5))
+  await a.system.settle()
+  a.submit()
+  const refused = { id: ids[0]!, code: 'NOT_ALLOWED' as const, details: { reason: 'no' } }
+  a.connection().send({ type: 'verdicts', n: 1, verdicts: [{ refused }] })
+  expect(await settled).toMatchObject({ type: 'refused' })
+  await a.system.settle()
+  expect([a, b].map((tab) => [status(tab).refused, onHand(tab)])).toEqual([
+    [1, undefined],
+    [1, undefined],
+  ])
+  await b.client.refused.discard(ids[0]!)
+  await a.system.settle()
+  expect([a, b].map((tab) => status(tab).refused)).toEqual([0, 0])
+  for (const tab of [a, b]) await tab.client.close()
+})
+
+test('[T4] rows of other tabs are submitted before later ones of the leading tab', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  // The leader is told nothing of the other tab's writes: it must notice by itself.
+  const deaf = { post: () => undefined, listen: () => () => undefined, close: () => undefined }
+  const leader = openBench({ disk, system, locks, broadcast: deaf })
+  await leader.greet(inventoryLog())
+  const other = openBench({ disk, system, locks, broadcast: broadcast() })
+  await other.client.append(received(1))
+  await leader.client.append(received(2))
+  await system.settle()
+  const sent = leader.submit()
+  expect(sent.events.map((line) => (JSON.parse(line) as { data: unknown }).data)).toEqual([
+    { quantity: 1 },
+    { quantity: 2 },
+  ])
+  for (const tab of [leader, other]) await tab.client.close()
+})
+
+test('[T5] two tabs that both believe to lead apply each entry once', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const [a, b] = [openBench({ disk, system }), openBench({ disk, system })]
+  const log = inventoryLog()
+  for (let n = 1; n <= 4; n++) log.append([foreignLine(n)])
+  await a.greet(log)
+  await b.greet(log)
+  a.connection().send(log.deliver(0, 2))
+  b.connection().send(log.deliver(0, 3))
+  await system.settle()
+  a.connection().send(log.subscribed(), log.deliver(2, 4))
+  b.connection().send(log.subscribed(), log.deliver(2, 4))
+  await system.settle()
+  await a.client.verdict(log.idAt(1))
+  await b.client.verdict(log.idAt(1))
+  expect([onHand(a), onHand(b)]).toEqual([4, 4])
+  expect(disk.logs.get('inventory/default')?.lines).toEqual(log.lines)
+  for (const tab of [a, b]) await tab.client.close()
+})
+
+test('[T6] a log that one tab rewinds is folded anew in the others', async () => {
+  const [a, b] = openTabs(2) as [ReturnType<typeof openBench>, ReturnType<typeof openBench>]
+  const log = inventoryLog()
+  for (let n = 1; n <= 4; n++) log.append([foreignLine(n)])
+  await a.greet(log)
+  a.connection().send(log.deliver())
+  await a.system.settle()
+  expect(onHand(b)).toBe(4)
+  const seen: unknown[] = []
+  b.client.model.item('sku-1').subscribe(() => seen.push(onHand(b)))
+  const position = 1 as typeof log.head
+  a.connection().send({ type: 'reset', ...log.name, epoch: log.epoch, position })
+  await a.system.settle()
+  expect([onHand(a), onHand(b)]).toEqual([1, 1])
+  expect(seen).toEqual([1])
+  for (const tab of [a, b]) await tab.client.close()
+})
