@@ -146,11 +146,15 @@ export class Liveness {
     const { world, judge } = this.#options
     const pending = judge.pending(device.name)
     const progress = `${pending.length} ${judge.position(device.name, inventoryLog)}`
-    const isOnline = device.tabs.some(({ client }) => client.status.getSnapshot().link === 'online')
+    const isOnline = device.tabs.some(({ client }) => {
+      const { link, logs } = client.status.getSnapshot()
+      // What is held is offered again once a minute, and the status says that it waits.
+      return link === 'online' && Object.values(logs).every(({ forbidden }) => !forbidden)
+    })
     const before = seen.get(device)
     if (!isOnline || pending.length === 0 || before?.progress !== progress) {
       seen.set(device, { progress, at: world.now })
-    } else if (world.now - before.at > wedgedMs * 2) {
+    } else if (world.now - before.at > wedgedMs) {
       throw new Violation('L3', `${device.name} is online and has not moved for ${wedgedMs} ms.`)
     }
   }

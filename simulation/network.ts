@@ -255,10 +255,13 @@ export class Network {
   #doom(connection: Connection): void {
     const { resetMs, silentMs } = this.faults
     if (resetMs > 0) {
-      this.#world.after(this.#random.exponential(resetMs), () => this.#kill(connection))
+      this.#world.after(this.#random.exponential(resetMs), () => {
+        if (this.faults.resetMs > 0) this.#kill(connection)
+      })
     }
     if (silentMs === 0) return
     this.#world.after(this.#random.exponential(silentMs), () => {
+      if (this.faults.silentMs === 0) return
       const side = this.#random.pick(['client', 'gateway', 'both'] as const)
       if (side !== 'gateway') connection.client.isDeaf = true
       if (side !== 'client' && connection.gateway) connection.gateway.isDeaf = true
