@@ -24,6 +24,10 @@ export interface Message {
    * lets it pass. The attribute `id` stays as it was.
    */
   readonly resend?: number | undefined
+  /** The broker's subject or label, where publishers who know no CloudEvents put the event's type. Left out: the attribute `type`. */
+  readonly label?: string | undefined
+  /** Headers that are no CloudEvents attributes: those of a foreign message that is sent again. */
+  readonly properties?: Attributes
 }
 
 /** Names with plain values, as every broker can carry them. */
@@ -31,10 +35,10 @@ export type Attributes = Readonly<Record<string, string | number | boolean>>
 
 /** A message that was handed to us and waits to be settled. */
 export interface Received extends Message {
-  /** The broker's subject or label, where publishers who know no CloudEvents put the event's type. */
-  readonly label?: string | undefined
-  /** Headers that are no CloudEvents attributes. */
+  /** Headers that are no CloudEvents attributes. Those of a dead letter say why: `DeadLetterReason`, `DeadLetterErrorDescription`. */
   readonly properties: Attributes
+  /** The broker's number of this message, which grows in the order of arrival; text, because it may pass 2^53. */
+  readonly sequence?: string | undefined
   /** When the broker took it, in ms since 1970 by the broker's clock. */
   readonly enqueuedAt: number
   /** How often the broker says it handed this message out, from 1. It lies: a killed process does not count. */
@@ -67,6 +71,11 @@ export interface ReceiverOptions {
    * somebody else, in ms. Default: 300,000.
    */
   readonly holdMsMax?: number | undefined
+  /**
+   * How many messages may be handed to this receiver and not be settled, those that it fetches ahead
+   * included. One that is never settled takes up its place. Default: 200.
+   */
+  readonly unsettledMax?: number | undefined
 }
 
 /** A reader of a subscription. It heals itself: what it throws says that it has not yet. */
@@ -85,6 +94,9 @@ export interface Receiver {
 /** How long a receiver renews its locks unless it is told otherwise, in ms. */
 export const defaultHoldMsMax = 300_000
 
+/** How many unsettled messages a receiver has at most unless it is told otherwise. */
+export const defaultUnsettledMax = 200
+
 /** A message broker. */
 export interface Broker {
   readonly limits: {
@@ -102,6 +114,18 @@ export interface Broker {
   publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]>
   receiver(options: ReceiverOptions): Receiver
   close(): Promise<void>
+}
+
+/** A subscription, or its dead letters. */
+export type Place = Pick<ReceiverOptions, 'topic' | 'subscription' | 'deadLetters'>
+
+/** A broker whose messages can be looked at without taking them. */
+export interface PeekableBroker extends Broker {
+  /**
+   * Up to `max` messages that lie in a place, oldest first, whatever their state; after the message
+   * `after` (its `sequence`), or from the first on. Throws as `receive` does.
+   */
+  peek(place: Place, max: number, after?: string): Promise<readonly Received[]>
 }
 
 /** How one message went. */

@@ -12,6 +12,8 @@ import {
   type Broker,
   defaultHoldMsMax,
   type Message,
+  type PeekableBroker,
+  type Place,
   type PublishResult,
   type Received,
   type Receiver,
@@ -32,11 +34,11 @@ export const createNamespace = (system: System, topology: Topology): Namespace =
   new Namespace({ system, topology })
 
 /** Builds a broker in memory. */
-export function createMemoryBroker(options: MemoryBrokerOptions): Broker {
+export function createMemoryBroker(options: MemoryBrokerOptions): PeekableBroker {
   return new MemoryBroker(options)
 }
 
-class MemoryBroker implements Broker {
+class MemoryBroker implements PeekableBroker {
   readonly limits: Broker['limits']
   readonly #system: System
   readonly #namespace: Namespace
@@ -66,9 +68,16 @@ class MemoryBroker implements Broker {
     return results.map((result) => result ?? silent)
   }
 
+  async peek(place: Place, max: number, after = '0'): Promise<readonly Received[]> {
+    await this.#system.breathe()
+    const mailbox = this.#namespace.mailbox(pathOf(place))
+    if (!mailbox) throw new TidemarkError('ENTITY_MISSING', { entity: pathOf(place) })
+    return mailbox.peek(Number(after) + 1, max).map(toReceived)
+  }
+
   receiver(options: ReceiverOptions): Receiver {
-    const path = `${options.topic}/Subscriptions/${options.subscription}`
-    const mailbox = this.#namespace.mailbox(options.deadLetters ? `${path}/$DeadLetterQueue` : path)
+    const path = pathOf(options)
+    const mailbox = this.#namespace.mailbox(path)
     if (!mailbox) return new MissingReceiver(path, this.#system)
     const receiver = new MemoryReceiver(this.#system, this.#namespace, mailbox, options)
     this.#receivers.add(receiver)
@@ -89,6 +98,9 @@ class MemoryBroker implements Broker {
     return refused && toTidemarkError(refused.condition, refused.description, topic)
   }
 }
+
+const pathOf = ({ topic, subscription, deadLetters }: Place): string =>
+  `${topic}/Subscriptions/${subscription}${deadLetters ? '/$DeadLetterQueue' : ''}`
 
 /** A subscription that does not exist: it may be made later, but not in this namespace. */
 class MissingReceiver implements Receiver {
@@ -264,7 +276,8 @@ class MemoryReceiver implements Receiver {
   }
 }
 
-function toEnvelope({ id, key, attributes, body, correlationId, resend }: Message): Envelope {
+function toEnvelope(message: Message): Envelope {
+  const { id, key, attributes, body, correlationId, resend, label, properties } = message
   const bytes = Object.entries(attributes).reduce(
     (sum, [name, value]) => sum + name.length + String(value).length + 16,
     body.byteLength + key.length + 128,
@@ -273,15 +286,16 @@ function toEnvelope({ id, key, attributes, body, correlationId, resend }: Messag
     messageId: resend === undefined ? id : `${id}#${resend}`,
     sessionId: key,
     correlationId,
-    subject: typeof attributes['type'] === 'string' ? attributes['type'] : undefined,
+    subject: label ?? (typeof attributes['type'] === 'string' ? attributes['type'] : undefined),
     contentType: String(attributes['datacontenttype'] ?? ''),
     bytes,
-    properties: attributes,
+    properties: { ...properties, ...attributes },
     payload: body,
   }
 }
 
-function toReceived({ envelope, enqueuedAt, failures, lock, changes }: Stored): Received {
+function toReceived(stored: Stored): Received {
+  const { envelope, sequence, enqueuedAt, failures, lock, changes } = stored
   return {
     id: envelope.messageId,
     key: envelope.sessionId ?? '',
@@ -290,6 +304,7 @@ function toReceived({ envelope, enqueuedAt, failures, lock, changes }: Stored): 
     correlationId: envelope.correlationId,
     label: envelope.subject,
     properties: (changes ?? {}) as Received['properties'],
+    sequence: String(sequence),
     enqueuedAt,
     deliveries: failures + 1,
     lockedUntil: lock?.until ?? 0,
