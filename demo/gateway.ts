@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gateway } from '@tidemark/server'
+import { serviceBus } from '@tidemark/server/broker/service-bus'
 import { sqliteLog } from '@tidemark/server/log/sqlite'
 import fastify, { LogController } from 'fastify'
 import { inventory } from './events.ts'
@@ -22,10 +23,19 @@ await mkdir(values.data, { recursive: true })
 const log = sqliteLog(join(values.data, 'log.db'))
 const logController = new LogController({ disableRequestLogging: true })
 const app = fastify({ logger: true, logController })
-await app.register(gateway, { log, topics: [inventory], authenticate, authorize })
+const broker = serviceBus({ connectionString: process.env['SERVICEBUS_CONNECTION_STRING'] ?? '' })
+await app.register(gateway, {
+  log,
+  broker,
+  ingest: { subscription: 'gateway', sessions: 16 },
+  topics: [inventory],
+  authenticate,
+  authorize,
+})
 await servePages(app, values.pages)
 await app.listen({ port: Number(values.port), host: '127.0.0.1' })
 sayReady(async () => {
   await app.close()
+  await broker.close()
   await log.close()
 })

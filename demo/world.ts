@@ -45,8 +45,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       gateway: gateway.now,
       purchasing: purchasing.now,
       async close() {
-        await gateway.close()
-        await purchasing.close()
+        await Promise.all([gateway.close(), purchasing.close()])
         await emulator?.close()
       },
     }
@@ -60,7 +59,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
 async function openEmulator() {
   const { startEmulator } = await import('@tidemark/server/emulator')
   const config = await readFile(join(import.meta.dirname, 'servicebus.json'), 'utf8')
-  return startEmulator({ port: 0, config: JSON.parse(config) })
+  return startEmulator({ port: 0, config })
 }
 
 /** How long to wait before a process is started again that did not even get ready, in ms. */
