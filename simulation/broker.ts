@@ -182,11 +182,22 @@ export class BrokerHost {
       history.state({ type: 'settled', id: message.id })
     }
     await life.pause(this.#delay())
+    const isForgotten = random.chance(this.faults.forgetShare)
+    const isLost = random.chance(this.faults.failShare)
+    if (this.isDown || isForgotten || isLost) this.#handOutAgain(inner, message)
     if (this.isDown) throw unavailable()
-    if (random.chance(this.faults.forgetShare)) return
-    if (random.chance(this.faults.failShare)) throw new TidemarkError('LOCK_LOST')
+    if (isLost) throw new TidemarkError('LOCK_LOST')
+    if (isForgotten) return
     await inner.settle(message, settlement)
     await life.pause(this.#delay())
+  }
+
+  /** What the broker does not know to be settled comes again when its lock ends, whoever holds it. */
+  #handOutAgain(inner: Receiver, message: Received): void {
+    const { world, random } = this.#options
+    world.after(random.between(0, lockMs), () => {
+      inner.settle(message, { type: 'abandon' }).catch(() => {})
+    })
   }
 
   #wrong(topic: string): TidemarkError | undefined {

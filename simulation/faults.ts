@@ -35,7 +35,7 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
   gatewayCrash: ({ installation }) => installation.crashGateway(),
   gatewayStop: ({ installation }) => installation.stopGateway(),
   gatewayFreeze: ({ installation, world }, random) => {
-    installation.gatewayMachine.frozenUntil = world.now + random.exponential(10_000)
+    installation.gatewayMachine.freezeUntil(world.now + random.exponential(10_000))
   },
   serviceCrash: ({ installation }) => installation.crashService(),
   tabCrash: ({ devices, world }, random) => {
@@ -57,7 +57,7 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     reopenLater(world, random, device)
   },
   deviceFreeze: ({ devices, world }, random) => {
-    random.pick(devices).machine.frozenUntil = world.now + random.exponential(90_000)
+    random.pick(devices).machine.freezeUntil(world.now + random.exponential(90_000))
   },
   partition: ({ devices, network, world }, random) => {
     const { name } = random.chance(0.8) ? random.pick(devices) : { name: 'gateway' }

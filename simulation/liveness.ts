@@ -111,8 +111,11 @@ export class Liveness {
   async #settle(): Promise<void> {
     const { world } = this.#options
     const startedAt = world.now
+    let busAt = startedAt
     for (let late = this.#late(); late !== undefined; late = this.#late()) {
-      if (world.now >= startedAt + (late.invariant === 'L5' ? busMs : settleMs)) throw late
+      const isBus = late.invariant === 'L5'
+      if (isBus) busAt = world.now
+      if (world.now >= (isBus ? startedAt + busMs : busAt + settleMs)) throw late
       await world.runUntil(world.now + 100)
     }
   }

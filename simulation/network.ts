@@ -286,7 +286,7 @@ export class Network {
       side,
       message,
     })
-    if (!to) return
+    if (!to || connection.isReset) return
     if (!to.isOpen && !to.isDeaf) return this.#tell(connection, from)
     if (to.isDeaf) return this.#meetSilence(connection, from, to)
     to.incoming.push(message)

@@ -156,6 +156,8 @@ async function play(stage: Stage): Promise<number> {
   await world.runUntil(options.lastsMs)
   workload.stop()
   stopFaults()
+  const machines = [installation.gatewayMachine, ...devices.map(({ machine }) => machine)]
+  await world.runUntil(Math.max(world.now, ...machines.map(({ frozenUntil }) => frozenUntil)))
   const startOfHealing = world.now
   heal(stage)
   await liveness.converge(options)
@@ -169,7 +171,6 @@ async function play(stage: Stage): Promise<number> {
 function heal({ world, history, network, installation, devices }: Stage): void {
   history.note('everything heals')
   network.heal()
-  installation.gatewayMachine.frozenUntil = world.now
   installation.disk.arm.faults = soundDisk
   installation.disk.arm.isFull = false
   installation.held.clear()
@@ -179,7 +180,6 @@ function heal({ world, history, network, installation, devices }: Stage): void {
   installation.broker.isMissing = false
   installation.start()
   for (const device of devices) {
-    device.machine.frozenUntil = world.now
     device.disk.arm.faults = soundDisk
     device.disk.arm.isFull = false
     if (device.tabs.length === 0) device.open()

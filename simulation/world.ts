@@ -32,12 +32,21 @@ export class Machine {
   readonly name: string
   /** How far its wall clock is off, in ms; `rate` says how many of its ms pass in one of the world's. */
   readonly clock = { offsetMs: 0, rate: 1 }
-  /** Nothing runs on it before this time: a laptop that sleeps, a stalled event loop, a frozen tab. */
-  frozenUntil = 0
+  #frozenUntil = 0
   #lives = 0
 
   constructor(name: string) {
     this.name = name
+  }
+
+  /** Nothing runs on it before this time. */
+  get frozenUntil(): number {
+    return this.#frozenUntil
+  }
+
+  /** A laptop sleeps, an event loop stalls: what is due meanwhile comes late. It cannot be woken before. */
+  freezeUntil(time: number): void {
+    this.#frozenUntil = Math.max(this.#frozenUntil, time)
   }
 
   /** Starts a process. */
