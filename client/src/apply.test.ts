@@ -171,6 +171,31 @@ test('[P11] a log that may not be read says so, and what is pending stays', asyn
   await bench.client.close()
 })
 
+test('[P11] a log that may not be read is asked for again once a minute, on the same link', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  await bench.greet(log)
+  bench.connection().send({ type: 'error', code: 'FORBIDDEN', details: log.name })
+  await bench.system.settle()
+  log.append([foreignLine(1)])
+  const asked = () => bench.connection().received.filter(({ type }) => type === 'subscribe').length
+  // The link itself has to be kept alive meanwhile.
+  for (let ms = 0; ms < 61_000; ms += 1_000) {
+    await bench.system.advance(1_000)
+    bench.connection().send({ type: 'pong' })
+  }
+  expect(asked()).toBe(1)
+  bench.connection().send(log.subscribed(), log.deliver(0, 1), log.caughtUp())
+  await bench.system.settle()
+  expect(bench.client.status.getSnapshot().logs['inventory']).toMatchObject({
+    forbidden: false,
+    caughtUp: true,
+    position: 1,
+  })
+  expect(bench.connections).toHaveLength(1)
+  await bench.client.close()
+})
+
 test('[S10] an own event that is delivered before its verdict, or without one, has settled', async () => {
   const disk = createDisk()
   const bench = openBench({ disk })

@@ -68,6 +68,8 @@ interface Written extends Page {
 
 const transactionBytesMax = 2_097_152
 const misfitsMax = 3
+/** What may not be read is asked for again after this time: permissions come back without a word. */
+const forbiddenMs = 60_000
 const backoff = { firstMs: 250, maxMs: 10_000 }
 const start = 0 as Position
 
@@ -191,6 +193,12 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
     // Nothing is owed any more.
     reading.caughtUp = true
     status.patchLog(reading.log.topic, { forbidden: true, caughtUp: false })
+    void askAgain(reading)
+  }
+
+  async function askAgain(reading: Reading): Promise<void> {
+    await sleep(ports.system, forbiddenMs, session.signal)
+    if (!session.signal.aborted && reading.epoch === undefined) subscribe(reading)
   }
 }
 

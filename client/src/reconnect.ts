@@ -28,12 +28,17 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
       end = { retryAfterMs: 0, isWelcomed: false }
     }
     if (signal.aborted) return
-    // A gateway that welcomes and then talks nonsense is not knocked at any faster for it.
-    if (end.isWelcomed && end.code !== 'BAD_FRAME') attempt = 0
+    if (end.isWelcomed && !isRepeated(end)) attempt = 0
     status.patch({ link: stateAfter(end), linkError: end.code })
     await waitForNext(ports, end, attempt, signal)
   }
 }
+
+/**
+ * Is the next link likely to end as this one? A gateway that welcomes and then talks nonsense is not
+ * knocked at any faster for it, and two devices with one database do not throw each other out for ever.
+ */
+const isRepeated = ({ code }: LinkEnd): boolean => code === 'BAD_FRAME' || code === 'SUPERSEDED'
 
 function stateAfter({ code, details }: LinkEnd): LinkState {
   if (code === 'UNAUTHENTICATED') return 'needs-auth'
@@ -53,15 +58,16 @@ async function waitForNext(
   await sleep(system, retryAfterMs, signal)
   const bell = new Doorbell()
   const stopHints = hints.listen(() => bell.ring())
-  const options = stateAfter(end) === 'offline' ? backoff : slowBackoff
+  // Superseded by whom? Maybe by our own last hello, that was late: then nobody is there but us.
+  const isQuick = stateAfter(end) === 'offline' && code !== 'SUPERSEDED'
+  const options = isQuick ? backoff : slowBackoff
   const waitMs = backoffMs(options, attempt, system.random)
-  // Another link with this identity has taken over: two that reconnect would do so for ever.
-  const cancel = code === 'SUPERSEDED' ? () => {} : system.after(waitMs, () => bell.ring())
+  const cancel = system.after(waitMs, () => bell.ring())
   const startedAt = system.mono()
   await bell.wait(signal)
   cancel()
   stopHints()
-  const isHinted = code === 'SUPERSEDED' || system.mono() - startedAt < waitMs
+  const isHinted = system.mono() - startedAt < waitMs
   if (isHinted) await sleep(system, system.random() * hintJitterMs, signal)
 }
 

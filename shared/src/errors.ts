@@ -87,7 +87,7 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   FORBIDDEN: { recovery: 'later' },
   TOO_MANY: { recovery: 'reconnect', closeCode: 4429 },
   SILENT: { recovery: 'reconnect', closeCode: 4410 },
-  SUPERSEDED: { recovery: 'never', closeCode: 4409 },
+  SUPERSEDED: { recovery: 'reconnect', closeCode: 4409 },
   GOING_AWAY: { recovery: 'reconnect', closeCode: 1001 },
   SCHEMA_INVALID: { recovery: 'never' },
   UNKNOWN_TYPE: { recovery: 'never' },
