@@ -290,20 +290,21 @@ function toEnvelope(message: Message): Envelope {
     contentType: String(attributes['datacontenttype'] ?? ''),
     bytes,
     properties: { ...properties, ...attributes },
-    payload: body,
+    payload: message,
   }
 }
 
 function toReceived(stored: Stored): Received {
   const { envelope, sequence, enqueuedAt, failures, lock, changes } = stored
+  const sent = envelope.payload as Message
   return {
     id: envelope.messageId,
     key: envelope.sessionId ?? '',
-    attributes: envelope.properties as Message['attributes'],
-    body: envelope.payload as Uint8Array,
+    attributes: sent.attributes,
+    body: sent.body,
     correlationId: envelope.correlationId,
     label: envelope.subject,
-    properties: (changes ?? {}) as Received['properties'],
+    properties: { ...sent.properties, ...changes } as Received['properties'],
     sequence: String(sequence),
     enqueuedAt,
     deliveries: failures + 1,

@@ -5,6 +5,7 @@
 // oxlint-disable no-underscore-dangle -- these are rhea's names, and they say that this is its inside
 import type { System } from '@tidemark/shared'
 import rhea, { type Receiver, type Sender, type Session } from 'rhea'
+import { Apart } from '../apart.ts'
 
 /** The format that a message is marked with so that rhea hands it over undecoded. */
 export const rawFormat = 0x7fff_ffff
@@ -111,44 +112,22 @@ export const accepted = (): unknown => outcomes.accepted().described()
 export const rejected = (error: { condition: string; description: string }): unknown =>
   outcomes.rejected({ error }).described()
 
-/**
- * Answers deliveries of one session. rhea merges two outcomes of adjacent deliveries that are set in one
- * tick into one disposition with the first outcome, so outcomes that differ get ticks of their own.
- */
+/** Answers deliveries of one session, never two that differ in one tick. */
 export class Outcomes {
-  readonly #system: System
-  #waiting: { readonly isAccepted: boolean; readonly run: () => void }[] = []
-  #isBusy = false
+  readonly #apart: Apart
+  #rejected = 0
 
   constructor(system: System) {
-    this.#system = system
+    this.#apart = new Apart(system)
   }
 
   accept(delivery: Delivery): void {
-    const run = () => settle(delivery, accepted())
-    if (this.#isBusy) this.#waiting.push({ isAccepted: true, run })
-    else run()
+    this.#apart.run('accepted', () => settle(delivery, accepted()))
   }
 
   reject(delivery: Delivery, error: { condition: string; description: string }): void {
-    this.#waiting.push({ isAccepted: false, run: () => settle(delivery, rejected(error)) })
-    if (!this.#isBusy) void this.#work()
-  }
-
-  async #work(): Promise<void> {
-    this.#isBusy = true
-    while (this.#waiting.length > 0) {
-      await this.#system.breathe()
-      // All that stand in a row and say yes go together; a no goes alone.
-      do {
-        const next = this.#waiting.shift()
-        next?.run()
-        if (!next?.isAccepted) break
-      } while (this.#waiting[0]?.isAccepted)
-    }
-    await this.#system.breathe()
-    this.#isBusy = false
-    if (this.#waiting.length > 0) void this.#work()
+    this.#rejected += 1
+    this.#apart.run(`rejected ${this.#rejected}`, () => settle(delivery, rejected(error)))
   }
 }
 
