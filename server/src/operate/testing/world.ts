@@ -10,7 +10,7 @@ import {
   writeClaim,
 } from '@tidemark/shared'
 import * as z from 'zod'
-import type { Broker, Received } from '../../broker/broker.ts'
+import type { PeekableBroker, Received } from '../../broker/broker.ts'
 import { createMemoryBroker, createNamespace } from '../../broker/memory.ts'
 import { hashLine } from '../../check.ts'
 import type { Topology } from '../../emulator/core/topology.ts'
@@ -39,7 +39,7 @@ export const hurried: System = {
 export interface OperateWorld {
   readonly system: System
   readonly log: Log
-  readonly broker: Broker
+  readonly broker: PeekableBroker
   readonly namespace: ReturnType<typeof createNamespace>
   /** Starts a relay, which is closed with the world. */
   relay(): Relay

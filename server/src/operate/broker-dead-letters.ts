@@ -1,0 +1,185 @@
+/**
+ * The dead letters of a subscription, `$DeadLetterQueue`. One is redriven by sending it again and then completing
+ * it: a crash in between repeats it under the same message id and never loses it. It is sent to its topic, for
+ * Service Bus has no other way in, and marked as being for this subscription alone.
+ */
+import { isTidemarkError, type System } from '@tidemark/shared'
+import type { Message, PeekableBroker, Place, Received, Receiver } from '../broker/broker.ts'
+import type { Log } from '../log/log.ts'
+import {
+  type Act,
+  type ActResult,
+  type DeadLetter,
+  type DeadLetterDetails,
+  type DeadLetterSource,
+  toRef,
+} from './dead-letters.ts'
+
+/** How many dead letters are looked through for the one that is meant. */
+const searchedMax = 1_000
+/** Dead letters taken at a time, and how long one look waits for them, in ms. */
+const takenMax = 50
+const lookMs = 2_000
+
+/** A subscription, and where it is written down who did what. */
+export interface BrokerDeadLettersOptions {
+  readonly broker: PeekableBroker
+  readonly topic: string
+  readonly subscription: string
+  /** Keeps the audit records. */
+  readonly log: Pick<Log, 'audit'>
+  readonly system: System
+}
+
+/** Builds the source over a subscription. */
+export function brokerDeadLetters(options: BrokerDeadLettersOptions): DeadLetterSource {
+  const { broker, topic, subscription, log, system } = options
+  const source = `broker/${topic}/${subscription}`
+  const place: Place = { topic, subscription, deadLetters: true }
+
+  async function act(
+    [sequence = '']: readonly string[],
+    action: 'redrive' | 'discard',
+    { by, note }: Act,
+    work: (found: Received) => Promise<void>,
+  ): Promise<ActResult> {
+    const receiver = broker.receiver(place)
+    try {
+      return await withMessage(receiver, sequence, async (found) => {
+        const subject = `${toRef(source, sequence)} ${found.id}`
+        await log.audit({ at: system.now(), by, action, subject, note })
+        await work(found)
+      })
+    } finally {
+      await receiver.close()
+    }
+  }
+
+  return {
+    name: source,
+    async list(max) {
+      const messages = await broker.peek(place, max)
+      return messages.map((message) => toDeadLetter(source, topic, subscription, message))
+    },
+    async show([sequence = '']) {
+      const found = await peekAt(broker, place, sequence)
+      return found && toDetails(toDeadLetter(source, topic, subscription, found), found)
+    },
+    redrive: (rest, who) =>
+      act(rest, 'redrive', who, async (found) => {
+        const [refused] = await broker.publish(topic, [toResend(found, subscription)])
+        if (refused) throw refused
+      }),
+    discard: (rest, who) => act(rest, 'discard', who, async () => {}),
+  }
+}
+
+/** Takes dead letters until the one is found, does the work, and then completes it. The others are given back. */
+async function withMessage(
+  receiver: Receiver,
+  sequence: string,
+  work: (found: Received) => Promise<void>,
+): Promise<ActResult> {
+  const others: Received[] = []
+  try {
+    while (others.length < searchedMax) {
+      const taken = await receiver.receive(takenMax, lookMs)
+      if (taken.length === 0) return 'gone'
+      const found = taken.find((message) => message.sequence === sequence)
+      others.push(...taken.filter((message) => message !== found))
+      if (!found) continue
+      try {
+        await work(found)
+      } catch (error) {
+        others.push(found)
+        throw error
+      }
+      await receiver.settle(found, { type: 'complete' })
+      return 'done'
+    }
+    return 'gone'
+  } finally {
+    // One after the other: different settlements in one go may reach the broker as one.
+    for (const message of others) await giveBack(receiver, message)
+  }
+}
+
+async function giveBack(receiver: Receiver, message: Received): Promise<void> {
+  try {
+    await receiver.settle(message, { type: 'abandon' })
+  } catch (error) {
+    // Its lock ended first, and it is back already.
+    if (!isTidemarkError(error, 'LOCK_LOST')) throw error
+  }
+}
+
+async function peekAt(
+  broker: PeekableBroker,
+  place: Place,
+  sequence: string,
+): Promise<Received | undefined> {
+  if (!/^\d{1,19}$/.test(sequence) || sequence === '0') return undefined
+  const before = String(BigInt(sequence) - 1n)
+  const [found] = await broker.peek(place, 1, before)
+  return found?.sequence === sequence ? found : undefined
+}
+
+const deadLetterProperties = ['DeadLetterReason', 'DeadLetterErrorDescription']
+
+/** The message as it was, under a message id that the duplicate window does not know. The event's id stays. */
+export function toResend(message: Received, subscription: string): Message {
+  const [, id = message.id, times = '0'] = /^(.*)#(\d+)$/s.exec(message.id) ?? []
+  const properties = Object.entries(message.properties).filter(
+    ([name]) => !deadLetterProperties.includes(name),
+  )
+  return {
+    id,
+    key: message.key,
+    attributes: { ...withoutDeadLetter(message.attributes), onlyfor: subscription },
+    body: message.body,
+    correlationId: message.correlationId,
+    resend: Number(times) + 1,
+    label: message.label,
+    properties: Object.fromEntries(properties),
+  }
+}
+
+const withoutDeadLetter = (attributes: Message['attributes']): Message['attributes'] =>
+  Object.fromEntries(
+    Object.entries(attributes).filter(([name]) => !deadLetterProperties.includes(name)),
+  )
+
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined
+
+function toDeadLetter(
+  source: string,
+  topic: string,
+  subscription: string,
+  message: Received,
+): DeadLetter {
+  const { attributes, properties, sequence = '', key, enqueuedAt, deliveries } = message
+  return {
+    ref: toRef(source, sequence),
+    where: 'broker',
+    topic,
+    key: textOf(key),
+    consumer: subscription,
+    event: textOf(attributes['id']) ?? textOf(message.id.replace(/#\d+$/, '')),
+    code: textOf(properties['DeadLetterReason']) ?? 'unknown',
+    reason: textOf(properties['DeadLetterErrorDescription']) ?? '',
+    attempts: deliveries - 1,
+    since: enqueuedAt,
+  }
+}
+
+/** Characters of a body that are shown. */
+const shownLengthMax = 100_000
+
+function toDetails(
+  letter: DeadLetter,
+  { body, attributes, properties }: Received,
+): DeadLetterDetails {
+  const text = new TextDecoder().decode(body.subarray(0, shownLengthMax))
+  return { ...letter, lines: [text], attributes: { ...properties, ...attributes } }
+}
