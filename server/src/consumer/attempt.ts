@@ -6,7 +6,7 @@ import {
   isTidemarkError,
   TidemarkError,
 } from '@tidemark/shared'
-import { withDeadline } from '../deadline.ts'
+import { runWithin } from '../deadline.ts'
 import { type Delivery, interestIn, unknownEvent } from './delivery.ts'
 import { deriveId } from './derive.ts'
 import { causeOf, createEmit, deadLettered, type Result } from './emit.ts'
@@ -29,26 +29,23 @@ export async function attemptEvent<Tx>(
   const { on, author, system, handlerMsMax } = settings
   const checked = checkEvent(settings, event)
   const answers = createEmit(author, causeOf(event))
-  const late = new AbortController()
-  const context: Context<Tx> = {
+  const context = (signal: AbortSignal): Context<Tx> => ({
     tx: unit.tx,
     emit: answers.emit,
     attempt,
     replayed: kept.replayed,
-    signal: late.signal,
+    signal,
     key: deriveId(event.id, author.name),
     revision: (name) => unit.revision(author.name, name),
     advance: (name, revision) => unit.advance(author.name, name, revision),
     start: (saga, input, key) =>
       startSaga(unit, saga, { cause: causeOf(event), input, key, now: system.now() }),
-  }
-  const handled = unit.savepoint(async () => on[event.type]?.(checked, context))
-  const onLate = (): Error => {
-    late.abort()
-    return new TidemarkError('HANDLER_TIMEOUT', { ms: handlerMsMax })
-  }
+  })
+  const onLate = (): Error => new TidemarkError('HANDLER_TIMEOUT', { ms: handlerMsMax })
   try {
-    await withDeadline(system, handlerMsMax, handled, onLate)
+    await runWithin(system, handlerMsMax, onLate, (signal) =>
+      unit.savepoint(async () => on[event.type]?.(checked, context(signal))),
+    )
   } finally {
     answers.end()
   }

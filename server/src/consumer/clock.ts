@@ -70,6 +70,15 @@ export class TestClock implements System {
     }
   }
 
+  /** Lets time pass until `promise` settles. */
+  async run<T>(promise: Promise<T>): Promise<T> {
+    let isOver = false
+    const end = (): void => void (isOver = true)
+    promise.then(end, end)
+    await this.until(() => isOver)
+    return promise
+  }
+
   #first(end: number): Timer | undefined {
     let first: Timer | undefined
     for (const timer of this.#timers) {

@@ -66,7 +66,7 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
   const stop = new AbortController()
   const room = new Doorbell()
   let state: ConsumerState = { state: 'running' }
-  let opened: Receiver | undefined
+  let opened: { readonly receiver: Receiver; drain(): Promise<void> } | undefined
 
   async function run(): Promise<void> {
     for (let failures = 0; !stop.signal.aborted; failures += 1) {
@@ -94,7 +94,6 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
   async function receive(onSuccess: () => void): Promise<void> {
     const sessions = ordered ? concurrency : undefined
     const receiver = broker.receiver({ topic: topic.name, subscription, sessions })
-    opened = receiver
     const settling = createSettling(settings, receiver)
     const broken = new AbortController()
     let trouble: unknown
@@ -104,11 +103,15 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
       room.ring()
     }
     const lanes = openLanes(settling, onTrouble)
+    const drain = async (): Promise<void> => {
+      await Promise.all(lanes.map((lane) => lane.close()))
+      await settling.done()
+    }
+    opened = { receiver, drain }
     try {
       await fillLanes(receiver, settling, lanes, broken.signal, onSuccess)
     } finally {
-      await Promise.all(lanes.map((lane) => lane.close()))
-      await settling.done()
+      await drain()
       opened = undefined
       await receiver.close()
     }
@@ -207,7 +210,10 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
     async close() {
       stop.abort()
       room.ring()
-      await opened?.close()
+      const last = opened
+      await last?.drain()
+      // Only now, because it lets go of what is not settled; a look for messages under way ends with it.
+      await last?.receiver.close()
       await done
     },
   }

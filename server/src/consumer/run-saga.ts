@@ -4,7 +4,7 @@
  * steps are compensated in reverse order, steps that never ran are not.
  */
 import { backoffMs, type System, TidemarkError } from '@tidemark/shared'
-import { withDeadline } from '../deadline.ts'
+import { runWithin } from '../deadline.ts'
 import type { Logger } from '../logger.ts'
 import { deriveId } from './derive.ts'
 import { type Author, createEmit } from './emit.ts'
@@ -113,20 +113,17 @@ const resultsOf = (steps: readonly SagaStepRow[]): Readonly<Record<string, unkno
 /** Calls outside of any transaction. Throws what the call threw, or `HANDLER_TIMEOUT`. */
 async function call<Tx>({ system }: SagaSettings<Tx>, turn: Turn<Tx>): Promise<unknown> {
   const { saga, row, steps, key } = turn
-  const late = new AbortController()
   const ms = stepMsOf(saga)
   const context = {
     key,
     attempt: row.attempts,
-    signal: late.signal,
     results: resultsOf(steps),
     result: steps.find(({ step }) => step === row.step)?.result,
   }
-  const called = (async () => actOf(turn).call?.(row.input, context))()
-  return withDeadline(system, ms, called, () => {
-    late.abort()
-    return new TidemarkError('HANDLER_TIMEOUT', { ms })
-  })
+  const onLate = (): Error => new TidemarkError('HANDLER_TIMEOUT', { ms })
+  return runWithin(system, ms, onLate, async (signal) =>
+    actOf(turn).call?.(row.input, { ...context, signal }),
+  )
 }
 
 /** Writes the act down, with what it commits, and moves the saga on, unless somebody else has claimed it since. */

@@ -153,7 +153,7 @@ function createCollector(collect: (event: PublishedEvent) => void): Broker {
 }
 
 function toPublished(topic: string, message: Message): PublishedEvent {
-  const received = { ...message, properties: {}, enqueuedAt: 0, deliveries: 1, lockedUntil: 0 }
+  const received: Received = { ...message, ...asReceived(0) }
   const { scope, author, line } = fromMessage(topic, received)
   const { id, stream, type, data, causationId, correlationId } = JSON.parse(line)
   return { id, topic, scope, stream, type, data, author, causationId, correlationId }
@@ -181,9 +181,14 @@ function toReceived(clock: TestClock, draft: Draft, about: DeliverOptions): Rece
       ...(replayed ? { replayed } : {}),
     },
     body: new TextEncoder().encode(JSON.stringify(data ?? null)),
-    properties: {},
-    enqueuedAt: clock.now(),
-    deliveries: 1,
-    lockedUntil: clock.now() + 60_000,
+    ...asReceived(clock.now()),
   }
 }
+
+const asReceived = (now: number) => ({
+  properties: {},
+  sequence: '1',
+  enqueuedAt: now,
+  deliveries: 1,
+  lockedUntil: now + 60_000,
+})
