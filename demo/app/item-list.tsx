@@ -110,7 +110,7 @@ interface RowsProps extends ItemListProps {
 
 function Rows({ items, open, selected, returnTo }: RowsProps): ReactNode {
   const viewport = useRef<HTMLUListElement>(null)
-  const { first, end } = useWindow(viewport, rowPx, items.length)
+  const { first, end, look } = useWindow(viewport, rowPx, items.length)
   useEffect(() => {
     if (returnTo) focusRow(viewport.current, `[data-sku="${CSS.escape(returnTo)}"]`)
   }, [returnTo])
@@ -121,7 +121,9 @@ function Rows({ items, open, selected, returnTo }: RowsProps): ReactNode {
     if (!step || !row || !list) return
     event.preventDefault()
     const index = Math.max(0, Math.min(items.length - 1, Number(row.dataset['index']) + step))
-    flushSync(() => scrollToRow(list, index))
+    scrollToRow(list, index)
+    // The row has to be there before it can take the focus.
+    flushSync(look)
     focusRow(list, `[data-index="${index}"]`)
   }
   return (

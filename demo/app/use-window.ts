@@ -1,5 +1,5 @@
 /** Which rows of a long list are in sight: only those are rendered, so ten thousand cost what ten do. */
-import { type RefObject, useLayoutEffect, useState } from 'react'
+import { type RefObject, useCallback, useLayoutEffect, useState } from 'react'
 
 const overscanRows = 6
 
@@ -7,6 +7,8 @@ const overscanRows = 6
 export interface RowWindow {
   readonly first: number
   readonly end: number
+  /** Looks at once, rather than when the browser tells that it has scrolled. */
+  readonly look: () => void
 }
 
 /** Follows the scrolling of `viewport`, whose rows are `rowPx` pixels high. */
@@ -15,15 +17,17 @@ export function useWindow(
   rowPx: number,
   rows: number,
 ): RowWindow {
-  const [inSight, setInSight] = useState<RowWindow>({ first: 0, end: 30 })
+  const [inSight, setInSight] = useState({ first: 0, end: 30 })
+  const look = useCallback(() => {
+    const element = viewport.current
+    if (!element) return
+    const first = Math.max(0, Math.floor(element.scrollTop / rowPx) - overscanRows)
+    const end = Math.ceil((element.scrollTop + element.clientHeight) / rowPx) + overscanRows
+    setInSight((now) => (now.first === first && now.end === end ? now : { first, end }))
+  }, [viewport, rowPx])
   useLayoutEffect(() => {
     const element = viewport.current
     if (!element) return
-    const look = () => {
-      const first = Math.max(0, Math.floor(element.scrollTop / rowPx) - overscanRows)
-      const end = Math.ceil((element.scrollTop + element.clientHeight) / rowPx) + overscanRows
-      setInSight((now) => (now.first === first && now.end === end ? now : { first, end }))
-    }
     look()
     element.addEventListener('scroll', look, { passive: true })
     const resized = new ResizeObserver(look)
@@ -32,6 +36,6 @@ export function useWindow(
       element.removeEventListener('scroll', look)
       resized.disconnect()
     }
-  }, [viewport, rowPx])
-  return { first: Math.min(inSight.first, rows), end: Math.min(inSight.end, rows) }
+  }, [viewport, look])
+  return { first: Math.min(inSight.first, rows), end: Math.min(inSight.end, rows), look }
 }

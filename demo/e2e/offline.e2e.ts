@@ -37,9 +37,17 @@ test('a booking made offline survives a reload, arrives once, and is answered to
   expect(await outbox(ada).textContent()).toBe('1 waiting')
 
   // With the network of the whole browser gone, the page comes from the device itself.
-  await ada.evaluate(() => navigator.serviceWorker.ready)
+  await ada.waitForFunction(
+    async () => navigator.serviceWorker.controller && (await caches.match('/device.html')),
+  )
   await ada.context().setOffline(true)
   await ada.reload()
+  const reach = () =>
+    fetch('/readyz').then(
+      () => 'reached',
+      () => 'gone',
+    )
+  expect(await ada.evaluate(reach)).toBe('gone')
   await ada.getByText('Waiting on this device').waitFor()
   expect(await outbox(ada).textContent()).toBe('1 waiting')
   const [pick] = (await readDevice(ada)).outbox

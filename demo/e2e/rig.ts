@@ -20,6 +20,9 @@ export interface Rig {
   close(): Promise<void>
 }
 
+/** How long a click or a wait in a page may take, in ms. The machine may be busy. */
+const actionMsMax = 30_000
+
 /** Starts a rig whose shelves are filled from `stockFile`. */
 export async function startRig(stockFile: string): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-e2e-'))
@@ -35,6 +38,7 @@ export async function startRig(stockFile: string): Promise<Rig> {
     const options = { executablePath, args: [...args], env, viewport: { width: 1440, height: 900 } }
     const browser = await chromium.launchPersistentContext(profile, options)
     browsers.push(browser)
+    browser.setDefaultTimeout(actionMsMax)
     const page = browser.pages()[0] ?? (await browser.newPage())
     await page.goto(`${world.url}/${path}`)
     return page
