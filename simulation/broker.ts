@@ -126,12 +126,7 @@ export class BrokerHost {
     return results.map((result, at) => (at >= from ? lost : result))
   }
 
-  #receiver(
-    life: Life,
-    inner: Receiver,
-    { topic }: ReceiverOptions,
-    isIngest: boolean,
-  ): Receiver {
+  #receiver(life: Life, inner: Receiver, { topic }: ReceiverOptions, isIngest: boolean): Receiver {
     const { random } = this.#options
     const originals = new WeakMap<Received, Received>()
     const repeats: Received[] = []

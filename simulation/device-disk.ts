@@ -117,7 +117,10 @@ export class DeviceDisk {
     const { history, device, reads } = this.#options
     const start = { position: 0 as Position, rewinds: 0 }
     const seen = reads.map((log) => ({ ...log, ...start }))
-    const { rows, refused, logs } = await this.#image.load({ seq: 0, logs: seen }, everything)
+    const { rows, refused, logs } = await this.#image.load(
+      { seq: 0, pending: [], logs: seen },
+      everything,
+    )
     const held: DeviceLog[] = reads.map((log) => {
       const found = logs.find((each) => logKey(each) === logKey(log))
       return {
@@ -192,7 +195,7 @@ export class DeviceDisk {
     if (this.#options.random.chance(0.1)) return this.look()
     const { history, device, reads } = this.#options
     const seen = reads.map((log) => ({ ...log, position: everything as Position, rewinds: 0 }))
-    const { rows, refused } = await this.#image.load({ seq: 0, logs: seen }, 1)
+    const { rows, refused } = await this.#image.load({ seq: 0, pending: [], logs: seen }, 1)
     history.state({
       type: 'device',
       device,

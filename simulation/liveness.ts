@@ -131,7 +131,8 @@ export class Liveness {
       if (pending) return new Violation('L1', `${pending} has no verdict on ${device.name}.`)
       const head = judge.ids(inventoryLog).length
       const position = judge.position(device.name, inventoryLog)
-      if (position < head) return new Violation('L2', `${device.name} is at ${position} of ${head}.`)
+      if (position < head)
+        return new Violation('L2', `${device.name} is at ${position} of ${head}.`)
       for (const tab of device.tabs) {
         const late = lateTab(tab, head)
         if (late) return late

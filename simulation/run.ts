@@ -43,7 +43,9 @@ summarize()
 
 function report({ seed, steps, virtualMs }: Result, failure: Failure): void {
   const { invariant, message, lastLines, options } = failure
-  console.log(`\nSeed ${seed} fails at step ${steps}, ${(virtualMs / 1_000).toFixed(3)} s: ${invariant}`)
+  console.log(
+    `\nSeed ${seed} fails at step ${steps}, ${(virtualMs / 1_000).toFixed(3)} s: ${invariant}`,
+  )
   console.log(message)
   if (!values.all) {
     console.log(lastLines.slice(-Number(values.lines)).join('\n'))
@@ -53,11 +55,13 @@ function report({ seed, steps, virtualMs }: Result, failure: Failure): void {
 }
 
 function summarize(): void {
-  const sum = (count: (result: Result) => number) => results.reduce((all, one) => all + count(one), 0)
+  const sum = (count: (result: Result) => number) =>
+    results.reduce((all, one) => all + count(one), 0)
   const failed = results.filter(({ failure }) => failure)
   const seconds = (performance.now() - startedAt) / 1_000
   const healed = results.map(({ healedMs }) => healedMs).sort((a, b) => a - b)
-  const at = (share: number) => ((healed[Math.floor(healed.length * share)] ?? 0) / 1_000).toFixed(1)
+  const at = (share: number) =>
+    ((healed[Math.floor(healed.length * share)] ?? 0) / 1_000).toFixed(1)
   const hours = sum(({ virtualMs }) => virtualMs) / 3_600_000
   console.log(
     [
@@ -69,7 +73,9 @@ function summarize(): void {
     ].join('\n'),
   )
   if (failed.length > 0) {
-    console.log(`failed: ${failed.map(({ seed, failure }) => `${seed} ${failure?.invariant}`).join(', ')}`)
+    console.log(
+      `failed: ${failed.map(({ seed, failure }) => `${seed} ${failure?.invariant}`).join(', ')}`,
+    )
     process.exitCode = 1
   }
 }

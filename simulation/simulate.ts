@@ -127,7 +127,15 @@ function setStage(seed: number): Stage {
     if (history.wrong !== undefined) throw history.wrong
   })
   const workload = new Workload(world, random.fork('workload'), options, devices)
-  const liveness = new Liveness({ world, judge, network, devices, installation, overhearing, history })
+  const liveness = new Liveness({
+    world,
+    judge,
+    network,
+    devices,
+    installation,
+    overhearing,
+    history,
+  })
   return {
     world,
     history,

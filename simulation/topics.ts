@@ -75,4 +75,3 @@ const next = (state: { digest: number; events: number }, quantity: number) => ({
 /** Does the answering service answer to this? */
 export const isAnswered = (type: string, data: Amount): boolean =>
   type === 'Picked' && data.quantity % 3 === 0
-

@@ -65,7 +65,9 @@ export class Workload {
   }
 
   #batch(): readonly Draft[] {
-    return Array.from({ length: 2 + this.#random.below(batchEventsMax - 1) }, () => this.#inventoryDraft())
+    return Array.from({ length: 2 + this.#random.below(batchEventsMax - 1) }, () =>
+      this.#inventoryDraft(),
+    )
   }
 
   #draft(): Draft {

@@ -2,7 +2,7 @@
  * Disk to memory: what other tabs have written, and at the start everything. A bell says that something
  * is new; what it is, only the database says.
  */
-import { backoffMs, Doorbell, sleep, type System } from '@tidemark/shared'
+import { backoffMs, Doorbell, type EventId, sleep, type System } from '@tidemark/shared'
 import type { Replica } from './replica.ts'
 import type { Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
@@ -38,9 +38,20 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   return { ring: () => bell.ring(), catchUp }
 
   async function catchUp(): Promise<void> {
-    const load = async (): Promise<boolean> =>
-      replica.load(await store.load(replica.seen(), bytesMax))
+    const load = async (): Promise<boolean> => {
+      const { more, gone } = replica.load(await store.load(replica.seen(), bytesMax))
+      for (const id of gone) await tellAccepted(id)
+      return more
+    }
     while (!signal.aborted && (await turns(load)));
+  }
+
+  /** Another tab's link has heard the verdict: whoever waits for it here is told. */
+  async function tellAccepted(id: EventId): Promise<void> {
+    const accepted = await store.accepted(id)
+    if (!accepted) return
+    const { position, revision } = accepted
+    replica.answered(id, { type: 'accepted', position, revision })
   }
 
   async function run(): Promise<void> {

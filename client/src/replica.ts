@@ -80,7 +80,8 @@ export class Replica {
 
   /** What `Store.load` may leave out. */
   seen(): Seen {
-    return { seq: this.#seq, logs: [...this.#logs.values()] }
+    const pending = [...this.#pending.keys()].sort((a, b) => a - b)
+    return { seq: this.#seq, pending, logs: [...this.#logs.values()] }
   }
 
   /** Is this a log that is read here? */
@@ -135,7 +136,10 @@ export class Replica {
     }
   }
 
-  /** After a write that is durable. Answers `false` where rows of other tabs came between, that are to be loaded. */
+  /**
+   * After a write that is durable. Answers `false` where the disk knows more: rows of other tabs came
+   * between, or rows of a log that is not read, which may have settled already without an entry to tell.
+   */
   appended(rows: readonly PendingBatch[]): boolean {
     for (const row of rows) {
       // What has settled meanwhile was taken out of `writing` by its entry or its refusal.
@@ -146,7 +150,7 @@ export class Replica {
     if (rows[0]?.seq === this.#seq + 1) this.#seq = last
     this.#publish()
     this.#onRows()
-    return last <= this.#seq
+    return last <= this.#seq && rows.every((row) => this.reads(row))
   }
 
   /** The gateway's verdict, before what it means is on the disk. */
@@ -194,8 +198,11 @@ export class Replica {
     this.#publish()
   }
 
-  /** What the disk has beyond `seen`. Answers whether there is more to load. */
-  load({ logs, rows, refused }: Loaded): boolean {
+  /**
+   * What the disk has beyond `seen`. Answers whether there is more to load, and which events have left
+   * the outbox without an entry or a refusal that says why.
+   */
+  load({ logs, rows, left, refused }: Loaded): { more: boolean; gone: readonly EventId[] } {
     let more = false
     for (const loaded of logs) more = this.#loadLog(loaded) || more
     this.#loadRows(rows)
@@ -206,10 +213,12 @@ export class Replica {
       this.#done(id, { type: 'refused', refusal })
     }
     if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
+    // An entry that says why a row has left may be in what is still to be loaded.
+    const gone = more ? [] : left.flatMap((seq) => this.#remove(seq))
     if (!more) for (const model of this.#models) model.complete()
     this.#publish()
     this.#onRows()
-    return more
+    return { more, gone }
   }
 
   #loadLog(loaded: LoadedLog): boolean {
@@ -259,14 +268,15 @@ export class Replica {
     }
   }
 
-  #remove(seq: number): void {
+  #remove(seq: number): readonly EventId[] {
     const row = this.#pending.get(seq)
-    if (!row) return
+    if (!row) return []
     this.#pending.delete(seq)
     for (const { id } of row.events) {
       this.#seqsById.delete(id)
       for (const model of this.#models) model.lift(id)
     }
+    return row.events.map(({ id }) => id)
   }
 
   #loadRows(rows: readonly OutboxRow[]): void {

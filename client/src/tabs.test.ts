@@ -1,7 +1,10 @@
+import type { Position } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, createTestTabs } from './testing.ts'
-import { foreignLine, inventoryLog, openBench, received } from './testing/inventory.ts'
+import { foreignLine, inventoryLog, openBench, orders, received } from './testing/inventory.ts'
+
+type Tab = ReturnType<typeof openBench>
 
 function openTabs(count: number) {
   const disk = createDisk()
@@ -82,6 +85,63 @@ test('[T3] a refusal and its end are seen in every tab', async () => {
   await b.client.refused.discard(ids[0]!)
   await a.system.settle()
   expect([a, b].map((tab) => status(tab).refused)).toEqual([0, 0])
+  for (const tab of [a, b]) await tab.client.close()
+})
+
+test('[T3] an accepted event of a log that nobody reads has settled in every tab', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const [a, b, c] = Array.from({ length: 3 }, () =>
+    openBench({ disk, system, locks, broadcast: broadcast(), writeOnly: [orders] }),
+  ) as [Tab, Tab, Tab]
+  await a.greet(inventoryLog())
+  const { settled } = await b.client.append(orders.stream('o-1').OrderPlaced({ text: 'x' }))
+  await system.settle()
+  expect([a, b, c].map((tab) => status(tab).pending)).toEqual([1, 1, 1])
+  a.submit()
+  a.connection().send({
+    type: 'verdicts',
+    n: 1,
+    verdicts: [{ position: 7 as Position, revisions: [3] }],
+  })
+  await system.settle()
+  expect([a, b, c].map((tab) => status(tab).pending)).toEqual([0, 0, 0])
+  expect(await settled).toEqual({ type: 'accepted', position: 7, revision: 3 })
+  for (const tab of [a, b, c]) await tab.client.close()
+})
+
+test('[T3] an event that has settled before its own tab hears that it is written is not pending there', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const a = openBench({ disk, system, locks, broadcast: broadcast(), writeOnly: [orders] })
+  await a.greet(inventoryLog())
+  let answer = (): void => undefined
+  const after = (method: string) =>
+    method === 'append' ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve()
+  const b = openBench({
+    disk,
+    system,
+    locks,
+    broadcast: broadcast(),
+    writeOnly: [orders],
+    after,
+  })
+  const appending = b.client.append(orders.stream('o-1').OrderPlaced({ text: 'x' }))
+  await system.settle()
+  await a.client.append(received(1))
+  await system.settle()
+  const { batches } = a.submit()
+  expect(batches).toHaveLength(2)
+  const verdicts = batches.map(() => ({ position: 7 as Position, revisions: [3] }))
+  a.connection().send({ type: 'verdicts', n: 1, verdicts })
+  await system.settle()
+  answer()
+  const { settled } = await appending
+  await system.settle()
+  expect(await settled).toEqual({ type: 'accepted', position: 7, revision: 3 })
+  expect(status(b).pending).toBe(1)
   for (const tab of [a, b]) await tab.client.close()
 })
 

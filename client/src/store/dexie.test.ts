@@ -6,7 +6,7 @@ import { dexieStore } from './dexie.ts'
 import { storeContract } from './store.contract.ts'
 
 const log = { topic: 'inventory', scope: 'shop-7' }
-const nothing = { seq: 0, logs: [] }
+const nothing = { seq: 0, pending: [], logs: [] }
 
 storeContract('Dexie on fake-indexeddb', () => {
   const indexedDB = new IDBFactory()

@@ -127,13 +127,23 @@ class DexieStore implements Store {
       const logs = seen.logs.map((log) => this.#loadLog(tx, log, bytesMax))
       const range = this.#range.lowerBound(seen.seq, true)
       const rows = tx.objectStore('outbox').getAll(range) as IDBRequest<OutboxRow[]>
+      const kept = this.#readKept(tx, seen.pending)
       const refused = tx.objectStore('refused').getAll() as IDBRequest<Refused[]>
       return () => ({
         logs: logs.map((read) => read()),
         rows: rows.result,
+        left: kept ? without(seen.pending, kept.result as number[]) : [],
         refused: refused.result,
       })
     })
+  }
+
+  /** The rows that there are from the first of these to the last. */
+  #readKept(tx: IDBTransaction, seqs: readonly number[]): IDBRequest | undefined {
+    const [first] = seqs
+    if (first === undefined) return undefined
+    const last = seqs.at(-1) ?? first
+    return tx.objectStore('outbox').getAllKeys(this.#range.bound(first, last))
   }
 
   #loadLog(
@@ -376,4 +386,9 @@ function toTidemarkError(error: unknown): TidemarkError {
       if (named.inner) return toTidemarkError(named.inner)
   }
   return new TidemarkError('STORAGE_LOST', { reason: String(error).slice(0, 200) }, options)
+}
+
+function without(seqs: readonly number[], kept: readonly number[]): readonly number[] {
+  const known = new Set(kept)
+  return seqs.filter((seq) => !known.has(seq))
 }

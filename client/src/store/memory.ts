@@ -104,6 +104,7 @@ export function memoryStore(
       transact('load', () => ({
         logs: seen.logs.map((log) => load(log, bytesMax)),
         rows: [...disk.outbox.values()].filter((row) => row.seq > seen.seq),
+        left: seen.pending.filter((seq) => !disk.outbox.has(seq)),
         refused: [...disk.refused.values()],
       })),
     apply: (pages, settled) =>

@@ -31,9 +31,14 @@ const refused = (n: number): Refused => ({
   refusal: { code: 'ID_REUSED', details: undefined },
   refusedAt: 1,
 })
-const nothing: Seen = { seq: 0, logs: [{ ...log, position: 0 as Position, rewinds: 0 }] }
+const nothing: Seen = {
+  seq: 0,
+  pending: [],
+  logs: [{ ...log, position: 0 as Position, rewinds: 0 }],
+}
 const seenUpTo = (position: number): Seen => ({
   seq: 0,
+  pending: [],
   logs: [{ ...log, position: position as Position, rewinds: 0 }],
 })
 const lots = 10_000_000
@@ -122,6 +127,14 @@ function checkOutbox(check: Checks): void {
     expect(rows.map((row) => row.lines)).toEqual([batch(3).lines])
   })
 
+  check('a reader hears which of its pending rows have left the outbox', async (store) => {
+    await store.append([batch(1), batch(2), batch(3), batch(4)])
+    await store.settle({ seqs: [2, 4], refused: [], accepted: [] })
+    const { left } = await store.load({ ...nothing, seq: 3, pending: [1, 2, 3, 4] }, lots)
+    expect(left).toEqual([2, 4])
+    expect((await store.load({ ...nothing, seq: 4, pending: [1, 3] }, lots)).left).toEqual([])
+  })
+
   check(
     'a number is not given twice, also when the outbox was empty in between',
     async (store, place) => {
@@ -158,7 +171,11 @@ function checkEntries(check: Checks): void {
     }
     const other = { topic: 'orders', scope: 'shop-7' }
     expect(await store.apply([{ ...page(0, 1), ...other }, page(2, 4)], [])).toBe(false)
-    const seen: Seen = { seq: 0, logs: [...nothing.logs, { ...nothing.logs[0]!, ...other }] }
+    const seen: Seen = {
+      seq: 0,
+      pending: [],
+      logs: [...nothing.logs, { ...nothing.logs[0]!, ...other }],
+    }
     const { logs, rows } = await store.load(seen, lots)
     expect(logs.map((each) => each.lines.length)).toEqual([3, 0])
     expect(rows).toHaveLength(1)

@@ -58,6 +58,8 @@ export interface Identity {
 export interface Seen {
   /** Up to which outbox row. */
   readonly seq: number
+  /** The rows that it holds as pending, by `seq`. */
+  readonly pending: readonly number[]
   /** How far in each log. */
   readonly logs: readonly (LogName & { readonly position: Position; readonly rewinds: number })[]
 }
@@ -77,6 +79,8 @@ export interface LoadedLog extends LogName {
 export interface Loaded {
   readonly logs: readonly LoadedLog[]
   readonly rows: readonly OutboxRow[]
+  /** Those of the reader's pending rows that have left the outbox. */
+  readonly left: readonly number[]
   readonly refused: readonly Refused[]
 }
 
