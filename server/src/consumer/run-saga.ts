@@ -94,7 +94,7 @@ async function advance<Tx>(settings: SagaSettings<Tx>, turn: Turn<Tx>): Promise<
     if (row.attempts > attemptsOf(saga, row)) {
       throw new TidemarkError('HANDLER_CRASHED', { attempts: row.attempts - 1 })
     }
-    const result = await call(settings, turn)
+    const result = await perform(settings, turn)
     await moveOn(settings, turn, result)
   } catch (error) {
     const failure = toFailure(error, saga.retry ?? defaultRetry)
@@ -110,8 +110,8 @@ const actOf = <Tx>({ step, row }: Turn<Tx>): Act<unknown, Tx, object, unknown> =
 const resultsOf = (steps: readonly SagaStepRow[]): Readonly<Record<string, unknown>> =>
   Object.fromEntries(steps.map(({ name, result }) => [name, result]))
 
-/** Calls outside of any transaction. Throws what the call threw, or `HANDLER_TIMEOUT`. */
-async function call<Tx>({ system }: SagaSettings<Tx>, turn: Turn<Tx>): Promise<unknown> {
+/** Performs the act outside of any transaction. Throws what it threw, or `HANDLER_TIMEOUT`. */
+async function perform<Tx>({ system }: SagaSettings<Tx>, turn: Turn<Tx>): Promise<unknown> {
   const { saga, row, steps, key } = turn
   const ms = stepMsOf(saga)
   const context = {
@@ -122,7 +122,7 @@ async function call<Tx>({ system }: SagaSettings<Tx>, turn: Turn<Tx>): Promise<u
   }
   const onLate = (): Error => new TidemarkError('HANDLER_TIMEOUT', { ms })
   return runWithin(system, ms, onLate, async (signal) =>
-    actOf(turn).call?.(row.input, { ...context, signal }),
+    actOf(turn).perform?.(row.input, { ...context, signal }),
   )
 }
 

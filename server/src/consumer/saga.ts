@@ -34,7 +34,7 @@ export interface CommitContext<Tx> {
 /** One half of a step. An act with neither part does nothing, and is written down all the same. */
 export interface Act<Input, Tx, Given, Result> {
   /** Outside of any transaction: calls that may repeat, with the same key. What it returns is kept as JSON. */
-  readonly call?: (input: Input, context: CallContext & Given) => Promise<Result> | Result
+  readonly perform?: (input: Input, context: CallContext & Given) => Promise<Result> | Result
   /** Inside the transaction that writes the act down: happens once. */
   readonly commit?: (
     input: Input,
@@ -75,12 +75,12 @@ export interface Saga<Input, Tx> {
 }
 
 /**
- * Defines a step. `run` and `compensate` are a call, or `{ call, commit }`. A call that throws `refuse(…)`
+ * Defines a step. `run` and `compensate` are a call, or `{ perform, commit }`. A call that throws `refuse(…)`
  * has surely not happened, and the saga turns at once. One that fails for another reason is tried again
  * with the same key; where its attempts are used up nobody knows whether it happened, and it is
  * compensated only with `compensatesUnsure`.
  */
-export function step<Input, Tx, Result = undefined>(
+export function step<Input, Tx, Result = unknown>(
   name: string,
   acts: {
     readonly run: StepCall<Input, Result> | Act<Input, Tx, unknown, Result>
@@ -93,8 +93,8 @@ export function step<Input, Tx, Result = undefined>(
   const { run, compensate = {}, compensatesUnsure = false } = acts
   return {
     name,
-    run: (typeof run === 'function' ? { call: run } : run) as Step<Input, Tx>['run'],
-    compensate: (typeof compensate === 'function' ? { call: compensate } : compensate) as Step<
+    run: (typeof run === 'function' ? { perform: run } : run) as Step<Input, Tx>['run'],
+    compensate: (typeof compensate === 'function' ? { perform: compensate } : compensate) as Step<
       Input,
       Tx
     >['compensate'],
