@@ -70,7 +70,7 @@ export async function openLink(
   role: 'reader' | 'writer',
   onHeard: Link['onHeard'] = () => undefined,
 ): Promise<Link> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false })
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/sync`, { perMessageDeflate: false })
   let closing = false
   socket.on('close', (code: number, reason: Buffer) => {
     if (!closing) throw new Error(`a link was closed: ${code} ${reason}`)
