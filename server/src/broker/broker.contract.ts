@@ -3,7 +3,7 @@ import { isTidemarkError } from '@tidemark/shared'
 import { v7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Topology } from '../emulator/core/topology.ts'
-import type { Broker, Message, Received, Receiver, ReceiverOptions } from './broker.ts'
+import type { Message, PeekableBroker, Received, Receiver, ReceiverOptions } from './broker.ts'
 
 /** The entities that the suite uses; on a real namespace they are made beforehand, with these properties. */
 export const contractTopology = (lockMs: number): Topology => ({
@@ -22,7 +22,7 @@ export const contractTopology = (lockMs: number): Topology => ({
 /** A broker under test. */
 export interface BrokerWorld {
   /** Another client of the same broker. */
-  connect(): Broker
+  connect(): PeekableBroker
   /** How long its subscriptions lock a message, in ms. */
   readonly lockMs: number
   close(): Promise<void>
@@ -61,7 +61,7 @@ async function settleAll(receiver: Receiver, all: readonly Received[]): Promise<
 /** Proves that an adapter is the port. */
 export function brokerContract(open: () => Promise<BrokerWorld>): void {
   let world: BrokerWorld
-  let broker: Broker
+  let broker: PeekableBroker
   const opened: Receiver[] = []
   const receiver = (options: Omit<ReceiverOptions, 'topic'>, of = broker): Receiver => {
     const made = of.receiver({ topic, ...options })
@@ -358,6 +358,64 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     const received = await collect(next, 1)
     expect(received.map(dataOf)).toEqual([1])
     await settleAll(next, received)
+  })
+
+  const dead = { topic, subscription: 'plain', deadLetters: true }
+  /** Dead-letters messages with these data on `plain`. */
+  const bury = async (...all: readonly unknown[]): Promise<void> => {
+    await broker.publish(
+      topic,
+      all.map((data) => message('a', data)),
+    )
+    const reader = plain()
+    for (const received of await collect(reader, all.length)) {
+      await reader.settle(received, { type: 'deadLetter', reason: 'Torn', description: 'in two' })
+    }
+    await reader.close()
+  }
+
+  test('[B10] looking at dead letters takes none of them, and goes on after any of them', async () => {
+    await bury(1, 2, 3)
+    const all = await broker.peek(dead, 10)
+    expect(all.map(dataOf)).toEqual([1, 2, 3])
+    expect(all[0]?.properties).toMatchObject({
+      DeadLetterReason: 'Torn',
+      DeadLetterErrorDescription: 'in two',
+    })
+    expect((await broker.peek(dead, 1)).map(dataOf)).toEqual([1])
+    expect((await broker.peek(dead, 10, all[0]?.sequence)).map(dataOf)).toEqual([2, 3])
+    expect(await broker.peek(dead, 10, all[2]?.sequence)).toEqual([])
+    const nobody = broker.peek({ ...dead, subscription: 'nobody' }, 1)
+    await expect(nobody).rejects.toMatchObject({ code: 'ENTITY_MISSING' })
+  })
+
+  test('[B10] one dead letter is picked out and settled; the others, and one whose work fails, stay', async () => {
+    await bury(1, 2, 3)
+    const [, second] = await broker.peek(dead, 10)
+    const sequence = second?.sequence ?? ''
+    const failing = broker.pick(dead, sequence, () => Promise.reject(new Error('no')))
+    await expect(failing).rejects.toThrow('no')
+    const picked: unknown[] = []
+    const complete = async (received: Received) => {
+      picked.push(dataOf(received))
+      return { type: 'complete' } as const
+    }
+    expect(await broker.pick(dead, sequence, complete)).toBe(true)
+    expect(await broker.pick(dead, sequence, complete)).toBe(false)
+    expect(picked).toEqual([2])
+    expect((await broker.peek(dead, 10)).map(dataOf)).toEqual([1, 3])
+  })
+
+  test('[B10] a foreign message that is sent again keeps its label and its headers', async () => {
+    const properties = { tenant: 'shop-7', weight: 3 }
+    const foreign = { attributes: {}, label: 'OrderCreated', properties, resend: 1 }
+    await broker.publish(topic, [message('a', 1, foreign)])
+    const reader = plain()
+    const received = await collect(reader, 1)
+    expect(received[0]?.label).toBe('OrderCreated')
+    expect(received[0]?.id).toMatch(/#1$/)
+    expect({ ...received[0]?.attributes, ...received[0]?.properties }).toMatchObject(properties)
+    await settleAll(reader, received)
   })
 
   test('[B1] a thousand messages in one call arrive in order', async () => {

@@ -126,7 +126,20 @@ export interface PeekableBroker extends Broker {
    * `after` (its `sequence`), or from the first on. Throws as `receive` does.
    */
   peek(place: Place, max: number, after?: string): Promise<readonly Received[]>
+  /**
+   * Takes the message with this `sequence` out of a place without sessions, hands it to `work` and settles
+   * it as that says. Where `work` throws, the message stays and the error goes on. False: it is not there, or
+   * somebody else has it. Throws as `receive` does.
+   */
+  pick(
+    place: Place,
+    sequence: string,
+    work: (message: Received) => Promise<Settlement>,
+  ): Promise<boolean>
 }
+
+/** How many messages `pick` looks through: those before the one that is meant have to be taken too. */
+export const pickedThroughMax = 1_000
 
 /** How one message went. */
 export type PublishResult = TidemarkError | undefined

@@ -13,6 +13,7 @@ import {
   defaultHoldMsMax,
   type Message,
   type PeekableBroker,
+  pickedThroughMax,
   type Place,
   type PublishResult,
   type Received,
@@ -75,6 +76,29 @@ class MemoryBroker implements PeekableBroker {
     return mailbox.peek(Number(after) + 1, max).map(toReceived)
   }
 
+  async pick(
+    place: Place,
+    sequence: string,
+    work: (message: Received) => Promise<Settlement>,
+  ): Promise<boolean> {
+    await this.#system.breathe()
+    const mailbox = this.#namespace.mailbox(pathOf(place))
+    if (!mailbox) throw new TidemarkError('ENTITY_MISSING', { entity: pathOf(place) })
+    const taken = mailbox.take(pickedThroughMax, 'lock')
+    const found = taken.find((stored) => String(stored.sequence) === sequence)
+    for (const { lock } of taken) if (lock && lock !== found?.lock) mailbox.abandon(lock.token)
+    const token = found?.lock?.token
+    if (!found || token === undefined) return false
+    try {
+      const settled = settle(mailbox, token, await work(toReceived(found)))
+      if (!settled) throw new TidemarkError('LOCK_LOST')
+      return true
+    } catch (error) {
+      mailbox.abandon(token)
+      throw error
+    }
+  }
+
   receiver(options: ReceiverOptions): Receiver {
     const path = pathOf(options)
     const mailbox = this.#namespace.mailbox(path)
@@ -96,6 +120,17 @@ class MemoryBroker implements PeekableBroker {
     }
     const refused = this.#namespace.send(topic, [envelope])
     return refused && toTidemarkError(refused.condition, refused.description, topic)
+  }
+}
+
+function settle(mailbox: Mailbox, token: string, settlement: Settlement): boolean {
+  switch (settlement.type) {
+    case 'complete':
+      return mailbox.complete(token)
+    case 'abandon':
+      return mailbox.abandon(token)
+    case 'deadLetter':
+      return mailbox.deadLetter(token, settlement)
   }
 }
 
@@ -171,7 +206,8 @@ class MemoryReceiver implements Receiver {
     await this.#system.breathe()
     const held = this.#held.get(message)
     this.#held.delete(message)
-    if (!held || !this.#apply(held.token, settlement)) throw new TidemarkError('LOCK_LOST')
+    if (!held || !settle(this.#mailbox, held.token, settlement))
+      throw new TidemarkError('LOCK_LOST')
     this.#letGoOfIdle()
     const ms = this.#namespace.faults.takeSettlementDelay(this.#mailbox.path)
     await sleep(this.#system, Math.min(ms, 5_000))
@@ -189,17 +225,6 @@ class MemoryReceiver implements Receiver {
     }
     this.#sessions.clear()
     this.#bell.ring()
-  }
-
-  #apply(token: string, settlement: Settlement): boolean {
-    switch (settlement.type) {
-      case 'complete':
-        return this.#mailbox.complete(token)
-      case 'abandon':
-        return this.#mailbox.abandon(token)
-      case 'deadLetter':
-        return this.#mailbox.deadLetter(token, settlement)
-    }
   }
 
   #take(max: number): Received[] {

@@ -29,6 +29,9 @@ import {
   defaultHoldMsMax,
   defaultUnsettledMax,
   type Message,
+  type PeekableBroker,
+  pickedThroughMax,
+  type Place,
   type PublishResult,
   type Received,
   type Receiver,
@@ -78,6 +81,12 @@ const sendsMax = 64
 /** How long a session without messages is kept before another gets its place, in ms. */
 const idleSessionMs = 250
 
+/** Messages that one call looks at. */
+const peekedAtOnce = 250
+
+/** How long a message that is there may take to be handed out, in ms. */
+const pickMs = 3_000
+
 /** How long to wait before a receiver that failed tries again. */
 const receiverBackoff = { firstMs: 250, maxMs: 10_000 }
 
@@ -91,7 +100,7 @@ const throttledMs = 2_000
  * serviceBus({ connectionString: process.env.SERVICEBUS_CONNECTION_STRING })
  * serviceBus({ namespace: 'shop.servicebus.windows.net', credential: new DefaultAzureCredential() })
  */
-export function serviceBus(options: ServiceBusOptions): Broker {
+export function serviceBus(options: ServiceBusOptions): PeekableBroker {
   const { connectionString, namespace, credential, ...rest } = options
   const settings = { ...defaults, ...rest }
   // The SDK's defaults are three retries, 30 seconds apart, of 60 seconds each.
@@ -137,6 +146,11 @@ class Clients {
     return client
   }
 
+  /** A connection for one use. Whoever opens it closes it. */
+  open(): ServiceBusClient {
+    return this.#connect()
+  }
+
   release(client: ServiceBusClient): void {
     const users = (this.#users.get(client) ?? 1) - 1
     this.#users.set(client, users)
@@ -162,7 +176,7 @@ class Clients {
   }
 }
 
-class ServiceBus implements Broker {
+class ServiceBus implements PeekableBroker {
   readonly limits: Broker['limits']
   readonly #clients: Clients
   readonly #settings: Settings
@@ -217,10 +231,100 @@ class ServiceBus implements Broker {
     return receiver
   }
 
+  peek(place: Place, max: number, after = '0'): Promise<readonly Received[]> {
+    return this.#visit(place, async (receiver) => {
+      const found: Received[] = []
+      for await (const received of this.#look(receiver)) {
+        if (isAfter(received.sequence, after)) found.push(received)
+        if (found.length >= max) break
+      }
+      return found
+    })
+  }
+
+  pick(
+    place: Place,
+    sequence: string,
+    work: (message: Received) => Promise<Settlement>,
+  ): Promise<boolean> {
+    return this.#visit(place, async (receiver) => {
+      // So many have to be taken to get at it; asking for more would mean waiting for them.
+      let left = 0
+      let isThere = false
+      for await (const received of this.#look(receiver)) {
+        left += 1
+        isThere = received.sequence === sequence
+        if (isThere || left === pickedThroughMax) break
+      }
+      return isThere && (await this.#take(receiver, left, sequence, work))
+    })
+  }
+
+  async #take(
+    receiver: ServiceBusReceiver,
+    count: number,
+    sequence: string,
+    work: (message: Received) => Promise<Settlement>,
+  ): Promise<boolean> {
+    const others: ServiceBusReceivedMessage[] = []
+    try {
+      while (others.length < count) {
+        const max = count - others.length
+        const taken = await receiver.receiveMessages(max, { maxWaitTimeInMs: pickMs })
+        const found = taken.find((one) => String(one.sequenceNumber) === sequence)
+        others.push(...taken.filter((one) => one !== found))
+        // Somebody else holds it.
+        if (taken.length === 0) return false
+        if (!found) continue
+        const settlement = await work(fromServiceBus(found)).catch((error: unknown) => {
+          others.push(found)
+          throw new WorkFailed('the work on a message failed', { cause: error })
+        })
+        await answered(this.#settings, 'a settlement', () => apply(receiver, found, settlement))
+        return true
+      }
+      return false
+    } finally {
+      // One after the other: rhea merges different settlements that are made in one tick.
+      for (const other of others) await abandonQuietly(this.#settings, receiver, other)
+    }
+  }
+
+  /** What lies in a place, page by page. */
+  async *#look(receiver: ServiceBusReceiver): AsyncGenerator<Received> {
+    for (;;) {
+      // Each peek of a connection goes on where its last one ended, and only at the end is there nothing.
+      const page = await answered(this.#settings, 'a peek', (abortSignal) =>
+        receiver.peekMessages(peekedAtOnce, { abortSignal }),
+      )
+      if (page.length === 0) return
+      yield* page.map(fromServiceBus)
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.close()))
     for (const topic of this.#senders.keys()) this.#dropSender(topic)
     await this.#clients.close()
+  }
+
+  /** Opens a receiver that fetches nothing ahead, on a connection of its own, for as long as `run` takes. */
+  async #visit<T>(place: Place, run: (receiver: ServiceBusReceiver) => Promise<T>): Promise<T> {
+    const client = this.#clients.open()
+    const { topic, subscription, deadLetters } = place
+    const receiver = client.createReceiver(topic, subscription, {
+      receiveMode: 'peekLock',
+      skipParsingBodyAsJson: true,
+      maxAutoLockRenewalDurationInMs: 0,
+      ...(deadLetters ? { subQueueType: 'deadLetter' as const } : {}),
+    })
+    try {
+      return await run(receiver)
+    } catch (error) {
+      throw error instanceof WorkFailed ? error.cause : toTidemarkError(error, receiver.entityPath)
+    } finally {
+      await endQuietly(this.#settings, client)
+    }
   }
 
   /** Packs as many messages as one batch takes, from `first` on. */
@@ -338,6 +442,9 @@ interface Parcel {
   readonly error?: TidemarkError
 }
 
+/** Carries what the caller's own work threw past the translation of the SDK's errors. */
+class WorkFailed extends Error {}
+
 /** Lets a bounded number in; the others wait in turn. */
 class Gate {
   #room: number
@@ -402,9 +509,10 @@ class Link implements Way {
     const kind = settlement.type === 'deadLetter' ? `deadLetter ${message.id}` : settlement.type
     return new Promise((resolve, reject) => {
       this.#apart.run(kind, () => {
-        answered(this.#settings, 'a settlement', () => this.#apply(original, settlement)).then(
-          resolve,
-          (error: unknown) => reject(toTidemarkError(error, this.#receiver.entityPath)),
+        answered(this.#settings, 'a settlement', () =>
+          apply(this.#receiver, original, settlement),
+        ).then(resolve, (error: unknown) =>
+          reject(toTidemarkError(error, this.#receiver.entityPath)),
         )
       })
     })
@@ -413,20 +521,6 @@ class Link implements Way {
   async close(): Promise<void> {
     this.#inbox.forget(this)
     await endQuietly(this.#settings, this.#receiver)
-  }
-
-  #apply(original: ServiceBusReceivedMessage, settlement: Settlement): Promise<void> {
-    switch (settlement.type) {
-      case 'complete':
-        return this.#receiver.completeMessage(original)
-      case 'abandon':
-        return this.#receiver.abandonMessage(original)
-      case 'deadLetter':
-        return this.#receiver.deadLetterMessage(original, {
-          deadLetterReason: settlement.reason.slice(0, 4_096),
-          deadLetterErrorDescription: settlement.description.slice(0, 4_096),
-        })
-    }
   }
 }
 
@@ -650,11 +744,11 @@ const messageIdOf = ({ id, resend }: Message): string =>
 const prefix = 'cloudEvents_'
 
 function toServiceBus(message: Message): ServiceBusMessage {
-  const { key, attributes, body, correlationId } = message
+  const { key, attributes, body, correlationId, properties } = message
+  const label = message.label ?? attributes['type']
   const { datacontenttype, ...others } = attributes
-  const applicationProperties = Object.fromEntries(
-    Object.entries(others).map(([name, value]) => [prefix + name, value]),
-  )
+  const prefixed = Object.entries(others).map(([name, value]) => [prefix + name, value])
+  const applicationProperties = { ...properties, ...Object.fromEntries(prefixed) }
   return {
     messageId: messageIdOf(message),
     // A Buffer goes as it is; anything else would be written as JSON.
@@ -663,7 +757,7 @@ function toServiceBus(message: Message): ServiceBusMessage {
     ...(key === '' ? {} : { sessionId: key }),
     ...(correlationId === undefined ? {} : { correlationId }),
     ...(typeof datacontenttype === 'string' ? { contentType: datacontenttype } : {}),
-    ...(typeof attributes['type'] === 'string' ? { subject: attributes['type'] } : {}),
+    ...(typeof label === 'string' ? { subject: label } : {}),
   }
 }
 
@@ -687,6 +781,7 @@ function fromServiceBus(original: ServiceBusReceivedMessage): Received {
       original.correlationId === undefined ? undefined : String(original.correlationId),
     label: original.subject,
     properties,
+    sequence: original.sequenceNumber?.toString(),
     enqueuedAt: original.enqueuedTimeUtc?.getTime() ?? 0,
     deliveries: (original.deliveryCount ?? 0) + 1,
     lockedUntil: original.lockedUntilUtc?.getTime() ?? 0,
@@ -701,6 +796,35 @@ function bodyOf(body: unknown): Uint8Array {
 }
 
 /** Closes what may not answer. How it ends changes nothing for us: we never use it again. */
+function apply(
+  receiver: ServiceBusReceiver,
+  original: ServiceBusReceivedMessage,
+  settlement: Settlement,
+): Promise<void> {
+  switch (settlement.type) {
+    case 'complete':
+      return receiver.completeMessage(original)
+    case 'abandon':
+      return receiver.abandonMessage(original)
+    case 'deadLetter':
+      return receiver.deadLetterMessage(original, {
+        deadLetterReason: settlement.reason.slice(0, 4_096),
+        deadLetterErrorDescription: settlement.description.slice(0, 4_096),
+      })
+  }
+}
+
+const isAfter = (sequence = '0', other: string): boolean => BigInt(sequence) > BigInt(other)
+
+/** Gives a message back. Where that fails, its lock ends by itself. */
+async function abandonQuietly(
+  settings: Settings,
+  receiver: ServiceBusReceiver,
+  original: ServiceBusReceivedMessage,
+): Promise<void> {
+  await answered(settings, 'giving back', () => receiver.abandonMessage(original)).catch(() => {})
+}
+
 async function endQuietly(settings: Settings, open: { close(): Promise<void> }): Promise<void> {
   await answered(settings, 'closing', () => open.close()).catch(() => {})
 }

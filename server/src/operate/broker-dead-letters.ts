@@ -3,8 +3,8 @@
  * it: a crash in between repeats it under the same message id and never loses it. It is sent to its topic, for
  * Service Bus has no other way in, and marked as being for this subscription alone.
  */
-import { isTidemarkError, type System } from '@tidemark/shared'
-import type { Message, PeekableBroker, Place, Received, Receiver } from '../broker/broker.ts'
+import type { System } from '@tidemark/shared'
+import type { Message, PeekableBroker, Place, Received } from '../broker/broker.ts'
 import type { Log } from '../log/log.ts'
 import {
   type Act,
@@ -14,12 +14,6 @@ import {
   type DeadLetterSource,
   toRef,
 } from './dead-letters.ts'
-
-/** How many dead letters are looked through for the one that is meant. */
-const searchedMax = 1_000
-/** Dead letters taken at a time, and how long one look waits for them, in ms. */
-const takenMax = 50
-const lookMs = 2_000
 
 /** A subscription, and where it is written down who did what. */
 export interface BrokerDeadLettersOptions {
@@ -43,16 +37,13 @@ export function brokerDeadLetters(options: BrokerDeadLettersOptions): DeadLetter
     { by, note }: Act,
     work: (found: Received) => Promise<void>,
   ): Promise<ActResult> {
-    const receiver = broker.receiver(place)
-    try {
-      return await withMessage(receiver, sequence, async (found) => {
-        const subject = `${toRef(source, sequence)} ${found.id}`
-        await log.audit({ at: system.now(), by, action, subject, note })
-        await work(found)
-      })
-    } finally {
-      await receiver.close()
-    }
+    const isDone = await broker.pick(place, sequence, async (found) => {
+      const subject = `${toRef(source, sequence)} ${found.id}`
+      await log.audit({ at: system.now(), by, action, subject, note })
+      await work(found)
+      return { type: 'complete' }
+    })
+    return isDone ? 'done' : 'gone'
   }
 
   return {
@@ -71,45 +62,6 @@ export function brokerDeadLetters(options: BrokerDeadLettersOptions): DeadLetter
         if (refused) throw refused
       }),
     discard: (rest, who) => act(rest, 'discard', who, async () => {}),
-  }
-}
-
-/** Takes dead letters until the one is found, does the work, and then completes it. The others are given back. */
-async function withMessage(
-  receiver: Receiver,
-  sequence: string,
-  work: (found: Received) => Promise<void>,
-): Promise<ActResult> {
-  const others: Received[] = []
-  try {
-    while (others.length < searchedMax) {
-      const taken = await receiver.receive(takenMax, lookMs)
-      if (taken.length === 0) return 'gone'
-      const found = taken.find((message) => message.sequence === sequence)
-      others.push(...taken.filter((message) => message !== found))
-      if (!found) continue
-      try {
-        await work(found)
-      } catch (error) {
-        others.push(found)
-        throw error
-      }
-      await receiver.settle(found, { type: 'complete' })
-      return 'done'
-    }
-    return 'gone'
-  } finally {
-    // One after the other: different settlements in one go may reach the broker as one.
-    for (const message of others) await giveBack(receiver, message)
-  }
-}
-
-async function giveBack(receiver: Receiver, message: Received): Promise<void> {
-  try {
-    await receiver.settle(message, { type: 'abandon' })
-  } catch (error) {
-    // Its lock ended first, and it is back already.
-    if (!isTidemarkError(error, 'LOCK_LOST')) throw error
   }
 }
 

@@ -1,6 +1,6 @@
 import { isTidemarkError } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { PeekableBroker, Received } from '../broker/broker.ts'
+import type { PeekableBroker } from '../broker/broker.ts'
 import { consume } from '../consumer/consume.ts'
 import { refuse } from '../consumer/policy.ts'
 import { memoryProcessed } from '../consumer/processed/memory.ts'
@@ -144,23 +144,16 @@ test('[O7] a crash between sending a dead letter and completing it repeats it un
   const ref = 'broker/inventory/reporting/1'
   const dying: PeekableBroker = {
     ...peekable(world.broker),
-    receiver: (options) => {
-      const receiver = world.broker.receiver(options)
-      return {
-        receive: (max, waitMs) => receiver.receive(max, waitMs),
-        settle: (message: Received, settlement) =>
-          settlement.type === 'complete'
-            ? Promise.reject(new Error('the process died'))
-            : receiver.settle(message, settlement),
-        close: () => receiver.close(),
-      }
-    },
+    pick: (place, sequence, work) =>
+      world.broker.pick(place, sequence, async (message) => {
+        await work(message)
+        throw new Error('the process died')
+      }),
   }
   const { log, system } = world
   const place = { topic: 'inventory', subscription, log, system }
   const broken = createDeadLetters([brokerDeadLetters({ ...place, broker: dying })], system)
   await expect(broken.redrive(ref, act)).rejects.toThrow('the process died')
-  world.namespace.faults.expireLocks('*')
   expect(await view.redrive(ref, act)).toBe('done')
   expect(await world.drain(subscription, 1)).toHaveLength(1)
   const receiver = world.broker.receiver({ topic: 'inventory', subscription })
@@ -211,5 +204,6 @@ const peekable = (broker: PeekableBroker): PeekableBroker => ({
   publish: (topic, messages) => broker.publish(topic, messages),
   receiver: (options) => broker.receiver(options),
   peek: (place, max, after) => broker.peek(place, max, after),
+  pick: (place, sequence, work) => broker.pick(place, sequence, work),
   close: () => broker.close(),
 })
