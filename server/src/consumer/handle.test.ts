@@ -106,7 +106,7 @@ test('[C8] a stream whose event fails K times is parked with what is behind it, 
     attemptsMax: 3,
     on: {
       Picked: (event, context) => {
-        if (event.data.quantity < 0) throw new RangeError('less than nothing')
+        if (event.data.quantity < 0) throw new RangeError('less\0than nothing')
         counting.on.Picked(event, context)
       },
     },

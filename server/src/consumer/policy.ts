@@ -37,24 +37,30 @@ export function toFailure(error: unknown, { codes = {} }: RetryOptions): Failure
 }
 
 function readFailure(error: unknown): Failure {
-  const reason = (error instanceof Error ? error.message : String(error)).slice(0, 2_000)
+  const reason = toPlain(error instanceof Error ? error.message : String(error), 2_000)
   if (isTidemarkError(error, 'HANDLER_REFUSED')) {
     const { code, reason } = error.details
-    return { code, reason, told: toTold(reason), retryable: false }
+    const known = codePattern.test(code) ? code : error.code
+    return {
+      code: known,
+      reason: toPlain(reason, 2_000),
+      told: toPlain(reason, 500),
+      retryable: false,
+    }
   }
   if (isTidemarkError(error)) {
     // Somebody else was faster: the same decision on fresh state may well pass.
     const retryable = error.recovery !== 'never' || error.code === 'REVISION_CONFLICT'
-    return { code: error.code, reason, told: toTold(reason), retryable }
+    return { code: error.code, reason, told: toPlain(reason, 500), retryable }
   }
   const own = error instanceof Error && 'code' in error ? error.code : undefined
   const code = typeof own === 'string' && codePattern.test(own) ? own : 'HANDLER_FAILED'
   return { code, reason, told: 'The consumer failed at it.', retryable: true }
 }
 
-/** Text that an event may carry: bounded, and without control characters. */
-const toTold = (reason: string): string =>
-  reason.replaceAll(/\p{Cc}|\p{Cs}/gu, ' ').slice(0, 500) || 'No reason was given.'
+/** Text that an event and any database can carry: bounded, and without control characters. */
+const toPlain = (text: string, lengthMax: number): string =>
+  text.replaceAll(/\p{Cc}|\p{Cs}/gu, ' ').slice(0, lengthMax) || 'No reason was given.'
 
 /** How a stream is held after its first event failed for the `attempts`th time. */
 export function toHold(

@@ -46,8 +46,8 @@ const dialect: Dialect = {
   clustered: ' WITHOUT ROWID',
   lock: '',
   lockOrSkip: '',
-  texts: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter}))`,
-  lists: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter}))`,
+  texts: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter})) AS list`,
+  lists: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter})) AS list`,
 }
 
 /** A consumer's tables in a SQLite database that the app has opened, and closes. */
