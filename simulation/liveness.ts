@@ -170,6 +170,9 @@ function lateTab({ life, client, waiting, unsettled }: Tab, head: number): Viola
   if (pending > 0) return new Violation('L1', `${life.name} still shows ${pending} as pending.`)
   const [id] = unsettled
   if (id) return new Violation('L1', `${life.name} was not told what became of ${id}.`)
+  if (Object.values(logs).some(({ forbidden }) => forbidden)) {
+    return new Violation('L2', `${life.name} still takes a log for forbidden.`)
+  }
   const position = logs[inventoryLog.topic]?.position ?? 0
   if (position < head) return new Violation('L2', `${life.name} shows ${position} of ${head}.`)
   return undefined

@@ -141,14 +141,11 @@ export class Network {
     if (way !== 'in') this.#cuts.add(`${machine}>`)
   }
 
-  /** Joins a machine again. Some connections survive it; others turn out to be dead. */
+  /** Joins a machine again. */
   join(machine: string): void {
     this.#cuts.delete(`>${machine}`)
     this.#cuts.delete(`${machine}>`)
-    for (const connection of this.#of(machine)) {
-      if (this.#random.chance(0.5)) this.#kill(connection)
-      else this.#deliverWaiting(connection)
-    }
+    for (const connection of this.#of(machine)) this.#rejoin(connection)
   }
 
   /** Resets every connection of a machine: both sides are told, sooner or later. */
@@ -180,9 +177,14 @@ export class Network {
   /** Ends all faults that can end. What is dead stays dead: both sides have to find out by themselves. */
   heal(): void {
     this.faults = calm
-    const machines = new Set([...this.#connections].map(({ client }) => client.life.machine.name))
-    for (const machine of machines) this.join(machine)
     this.#cuts.clear()
+    for (const connection of this.#connections) this.#rejoin(connection)
+  }
+
+  /** A cut has ended. Some connections survive it; others turn out to be dead. */
+  #rejoin(connection: Connection): void {
+    if (this.#random.chance(0.5)) this.#kill(connection)
+    else this.#deliverWaiting(connection)
   }
 
   #of(machine: string): Connection[] {

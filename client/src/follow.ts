@@ -33,6 +33,8 @@ const backoff = { firstMs: 500, maxMs: 30_000 }
 export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   const { store, replica, turns, system, onStorage } = ports
   const bell = new Doorbell()
+  /** Events that have left the outbox, and whose verdict is on the disk. */
+  const untold = new Set<EventId>()
   bell.ring()
   void run()
   return { ring: () => bell.ring(), catchUp }
@@ -40,15 +42,17 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   async function catchUp(): Promise<void> {
     const load = async (): Promise<boolean> => {
       const { more, gone } = replica.load(await store.load(replica.seen(), bytesMax))
-      for (const id of gone) await tellAccepted(id)
+      for (const id of gone) untold.add(id)
       return more
     }
     while (!signal.aborted && (await turns(load)));
+    for (const id of untold) await tell(id)
   }
 
   /** Another tab's link has heard the verdict: whoever waits for it here is told. */
-  async function tellAccepted(id: EventId): Promise<void> {
+  async function tell(id: EventId): Promise<void> {
     const accepted = await store.accepted(id)
+    untold.delete(id)
     if (!accepted) return
     const { position, revision } = accepted
     replica.answered(id, { type: 'accepted', position, revision })

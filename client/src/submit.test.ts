@@ -83,6 +83,27 @@ test('[S3] a held log waits with its rows, others go on, and it is offered again
   await bench.client.close()
 })
 
+test('[S3] a log that nobody reads is not called forbidden any more when another link may write to it', async () => {
+  const bench = openBench({ writeOnly: [orders] })
+  const forbidden = () => bench.client.status.getSnapshot().logs['orders']?.forbidden
+  await bench.client.append(orders.stream('o-1').OrderPlaced({ text: 'a' }))
+  await bench.greet(inventoryLog())
+  bench.submit()
+  bench.connection().send({ type: 'hold', n: 1, topic: 'orders', scope: 'default' })
+  await bench.system.settle()
+  expect(forbidden()).toBe(true)
+  bench.connection().drop()
+  await bench.system.advance(1_000)
+  await bench.greet(inventoryLog())
+  const { events } = bench.submit()
+  const { id } = JSON.parse(events[0] ?? '') as { id: EventId }
+  const refused = { id, code: 'NOT_ALLOWED' as const, details: { reason: 'no' } }
+  bench.connection().send({ type: 'verdicts', n: 1, verdicts: [{ refused }] })
+  await bench.system.settle()
+  expect(forbidden()).toBe(false)
+  await bench.client.close()
+})
+
 test('[S4] later is waited for, and then the same is sent again', async () => {
   const bench = openBench()
   await bench.client.append(received(1))

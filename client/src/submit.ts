@@ -113,6 +113,7 @@ export class Submit {
     const accepted: Accepted[] = []
     for (const [at, row] of judged.entries()) {
       const verdict = verdicts[at] ?? {}
+      this.#unhold(row)
       if (verdict.refused) refused.push(...this.#refuse(row, readReason(verdict.refused)))
       else accepted.push(...this.#accept(row, verdict))
       if (verdict.refused || !this.#ports.replica.reads(row)) seqs.push(row.seq)
@@ -158,6 +159,16 @@ export class Submit {
     this.#unsent = []
     this.#offer(rows)
     void this.#offerAgain()
+  }
+
+  /** A verdict says that a log is not held any more; of one that is read, only whoever was told to hold knows why. */
+  #unhold(row: PendingBatch): void {
+    const { status, replica } = this.#ports
+    const wasHeld = this.#wereHeld.delete(logKey(row))
+    const { forbidden } = status.getSnapshot().logs[row.topic] ?? {}
+    if (forbidden && (wasHeld || !replica.reads(row))) {
+      status.patchLog(row.topic, { forbidden: false })
+    }
   }
 
   /** What rests on a refused event never passes; what rests on one that is still to come is kept for then. */
@@ -262,7 +273,6 @@ export class Submit {
       const revision = revisions[at] ?? 0
       return { topic, scope, id, position: (position + at) as Position, revision }
     })
-    if (this.#wereHeld.delete(logKey(row))) this.#ports.status.patchLog(topic, { forbidden: false })
     for (const { id, position: at, revision } of accepted) {
       this.#ports.replica.answered(id, { type: 'accepted', position: at, revision })
     }

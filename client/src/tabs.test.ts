@@ -1,4 +1,4 @@
-import type { Position } from '@tidemark/shared'
+import { type Position, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, createTestTabs } from './testing.ts'
@@ -109,6 +109,36 @@ test('[T3] an accepted event of a log that nobody reads has settled in every tab
   expect([a, b, c].map((tab) => status(tab).pending)).toEqual([0, 0, 0])
   expect(await settled).toEqual({ type: 'accepted', position: 7, revision: 3 })
   for (const tab of [a, b, c]) await tab.client.close()
+})
+
+test('[T3] a disk that fails once keeps no tab from learning of a verdict', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const a = openBench({ disk, system, locks, broadcast: broadcast(), writeOnly: [orders] })
+  await a.greet(inventoryLog())
+  let failures = 1
+  const before = async (method: string) => {
+    if (method === 'accepted' && failures-- > 0) {
+      throw new TidemarkError('STORAGE_LOST', { reason: 'flaky' })
+    }
+  }
+  const b = openBench({
+    disk,
+    system,
+    locks,
+    broadcast: broadcast(),
+    writeOnly: [orders],
+    before,
+  })
+  const { settled } = await b.client.append(orders.stream('o-1').OrderPlaced({ text: 'x' }))
+  await system.settle()
+  a.submit()
+  const verdict = { position: 7 as Position, revisions: [3] }
+  a.connection().send({ type: 'verdicts', n: 1, verdicts: [verdict] })
+  await system.advance(5_000)
+  expect(await settled).toEqual({ type: 'accepted', position: 7, revision: 3 })
+  for (const tab of [a, b]) await tab.client.close()
 })
 
 test('[T3] an event that has settled before its own tab hears that it is written is not pending there', async () => {
