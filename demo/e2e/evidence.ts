@@ -50,6 +50,16 @@ export function readLog(dataFolder: string): readonly Trace[] {
   }
 }
 
+/** The position of the last entry in the gateway's log file. */
+export function readHead(dataFolder: string): number {
+  const database = new DatabaseSync(join(dataFolder, 'log.db'), { readOnly: true })
+  try {
+    return Number(database.prepare('select max(head) as head from logs').get()?.['head'] ?? 0)
+  } finally {
+    database.close()
+  }
+}
+
 /** What the purchasing service has booked: one row for each event that had an effect there. */
 export function readPurchasing(dataFolder: string): readonly { id: string; type: string }[] {
   const database = new DatabaseSync(join(dataFolder, 'purchasing.db'), { readOnly: true })

@@ -34,7 +34,7 @@ export async function startRig(stockFile: string): Promise<Rig> {
   const browsers: BrowserContext[] = []
   const openPage = async (path: string): Promise<Page> => {
     const { executablePath, args, env } = await findChromium()
-    const profile = join(folder, `profile-${browsers.length}`)
+    const profile = await mkdtemp(join(folder, 'profile-'))
     const options = { executablePath, args: [...args], env, viewport: { width: 1440, height: 900 } }
     const browser = await chromium.launchPersistentContext(profile, options)
     browsers.push(browser)
@@ -55,7 +55,8 @@ export async function startRig(stockFile: string): Promise<Rig> {
     async close() {
       await Promise.all(browsers.map((browser) => browser.close()))
       await world.close()
-      await rm(folder, { recursive: true, force: true })
+      // A browser that has ended may still be writing for a moment.
+      await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
     },
   }
 }
@@ -102,6 +103,6 @@ export async function eventually<T>(
     const found = await look()
     if (found !== undefined) return found
     if (performance.now() > deadline) throw new Error(`Not within ${timeout} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
