@@ -3,7 +3,6 @@
  * the data against its schema. What is wrong does not end here: the log looks for a known id first,
  * so that an answer which was lost on the way is repeated and never judged again.
  */
-import { hash } from 'node:crypto'
 import {
   type Claim,
   type EventId,
@@ -65,20 +64,17 @@ export function toAttempt(
   return permission instanceof Promise ? permission.then(judge) : judge(permission)
 }
 
-/** The hash by which an event's bytes are known again. */
-export const hashLine = (line: string): Uint8Array => hash('sha256', line, 'buffer')
-
 function readEvent(line: string, scope: string, limits: Limits): Read {
   try {
     const claim = parseClaim(line, limits.depthMax)
-    const event = { id: claim.id, stream: claim.stream, line, hash: hashLine(line) }
+    const event = { id: claim.id, stream: claim.stream, line }
     const wrong = measure(line, `${scope}/${claim.stream}`, limits)
     return wrong ? { event, claim, wrong } : { event, claim }
   } catch (error) {
     if (!isTidemarkError(error, 'BAD_FRAME')) throw error
     const id = findId(line)
     if (id === undefined) throw error
-    const event = { id, stream: '', line, hash: hashLine(line) }
+    const event = { id, stream: '', line }
     return { event, wrong: { code: 'BAD_EVENT', details: error.details } }
   }
 }

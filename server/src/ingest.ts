@@ -14,7 +14,7 @@ import {
   type Topic,
 } from '@tidemark/shared'
 import type { Broker, Received, Receiver } from './broker/broker.ts'
-import { findFault, hashLine } from './check.ts'
+import { findFault } from './check.ts'
 import { fromMessage } from './cloudevents.ts'
 import { withDeadline } from './deadline.ts'
 import type { Attempt, Log } from './log/log.ts'
@@ -161,6 +161,6 @@ function toAttempt(topic: Topic, limits: Limits, message: Received): Attempt {
   if (fault?.code === 'UNKNOWN_TYPE') throw new TidemarkError('UNKNOWN_TYPE', fault.details)
   if (fault?.code === 'SCHEMA_INVALID') throw new TidemarkError('SCHEMA_INVALID', fault.details)
   const log = { topic: topic.name, scope }
-  const events = [{ id, stream, line, hash: hashLine(line) }]
+  const events = [{ id, stream, line }]
   return { log, author, source: 'broker', events }
 }

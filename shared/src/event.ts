@@ -140,6 +140,9 @@ export interface Placement {
 /** The line that a subscriber reads: the placement, with the author's own bytes spliced in unread. */
 export function writeEntry(placement: Placement, claimLine: string): string {
   const { position, revision, receivedAt, source, author, batch } = placement
-  const placed = JSON.stringify({ position, revision, receivedAt, source, author, batch })
-  return `${placed.slice(0, -1)},"event":${claimLine}}`
+  // Written by hand, since each event passes here: `author` alone may hold what JSON has to escape.
+  const where = `"position":${position},"revision":${revision},"receivedAt":${receivedAt}`
+  const whose = `"source":"${source}","author":${JSON.stringify(author)}`
+  const inBatch = batch === undefined ? '' : `,"batch":"${batch}"`
+  return `{${where},${whose}${inBatch},"event":${claimLine}}`
 }

@@ -2,17 +2,33 @@
  * The judging of attempts, the same for every log: a pure decision on what the append transaction sees.
  * Known ids come first, so an answer that was lost on the way is repeated and never judged again.
  */
+import { hash } from 'node:crypto'
 import type { EventId, LogName, Position, Refusal } from '@tidemark/shared'
 import { assert, writeEntry } from '@tidemark/shared'
 import type { Attempt, AttemptEvent, Outcome } from './log.ts'
 
-/** A stored verdict on one event, with what identifies the event. */
-export interface Known {
-  readonly hash: Uint8Array
+/** A stored verdict on one event, and what it takes to tell whether the same event has come again. */
+export type Known =
+  | {
+      readonly type: 'accepted'
+      readonly position: number
+      /** Reads the entry. Left for when it is needed: mostly an event is new. */
+      readonly entry: () => PlacedClaim
+    }
+  | {
+      readonly type: 'refused'
+      readonly author: string
+      /** SHA-256 of the author's line, which is not kept. */
+      readonly hash: Uint8Array
+      readonly refusal: Refusal
+    }
+
+/** An entry, taken apart. */
+export interface PlacedClaim {
   readonly author: string
-  readonly verdict:
-    | { readonly type: 'accepted'; readonly position: number; readonly revision: number }
-    | { readonly type: 'refused'; readonly refusal: Refusal }
+  readonly revision: number
+  /** The author's line. */
+  readonly line: string
 }
 
 /** What judging needs of an append transaction. */
@@ -77,10 +93,17 @@ function findKnown(attempt: Attempt, transaction: Transaction): Outcome | undefi
 }
 
 /** Is this id known for something else? What comes from the broker is an echo of ours if the id is. */
-const isForeign = (attempt: Attempt, event: AttemptEvent, known: Known | undefined): boolean =>
-  known !== undefined &&
-  attempt.source === 'client' &&
-  (known.author !== attempt.author || !sameBytes(known.hash, event.hash))
+function isForeign(attempt: Attempt, event: AttemptEvent, known: Known | undefined): boolean {
+  if (!known || attempt.source === 'broker') return false
+  if (known.type === 'accepted') {
+    const { author, line } = known.entry()
+    return author !== attempt.author || line !== event.line
+  }
+  return known.author !== attempt.author || !sameBytes(known.hash, hashLine(event.line))
+}
+
+/** What is kept of the bytes of an event that was refused. */
+export const hashLine = (line: string): Uint8Array => hash('sha256', line, 'buffer')
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at])
@@ -92,8 +115,8 @@ function repeatRefusal(
   known: readonly (Known | undefined)[],
 ): Outcome | undefined {
   const refusals = events.flatMap(({ id }, at) => {
-    const verdict = known[at]?.verdict
-    return verdict?.type === 'refused' ? [{ id, refusal: verdict.refusal }] : []
+    const each = known[at]
+    return each?.type === 'refused' ? [{ id, refusal: each.refusal }] : []
   })
   const culprit = refusals.find(({ refusal }) => refusal.code !== 'BATCH_REFUSED') ?? refusals[0]
   if (!culprit) return undefined
@@ -105,7 +128,7 @@ function repeatAcceptance(
   events: readonly AttemptEvent[],
   known: readonly (Known | undefined)[],
 ): Outcome {
-  const places = known.map((each) => (each?.verdict.type === 'accepted' ? each.verdict : undefined))
+  const places = known.map((each) => (each?.type === 'accepted' ? each : undefined))
   const [first] = places
   if (!first || places.some((place, at) => place?.position !== first.position + at)) {
     const known = events.find((_, at) => places[at])
@@ -115,7 +138,7 @@ function repeatAcceptance(
   return {
     type: 'accepted',
     position: first.position as Position,
-    revisions: places.map((place) => place?.revision ?? 0),
+    revisions: places.map((place) => place?.entry().revision ?? 0),
     fresh: false,
   }
 }
@@ -125,7 +148,7 @@ function findDenial(attempt: Attempt, transaction: Transaction): Outcome | undef
   const { denied, after, expectedRevision, events, log } = attempt
   if (denied?.type === 'held') return denied
   if (denied) return refused(denied.id, denied.refusal)
-  if (after !== undefined && transaction.known(log, after)?.verdict.type !== 'accepted') {
+  if (after !== undefined && transaction.known(log, after)?.type !== 'accepted') {
     return { type: 'blocked', by: after }
   }
   const [first] = events
@@ -166,4 +189,13 @@ export function writeBatch(
       ),
     )
     .join('\n')
+}
+
+const eventMark = ',"event":'
+
+/** Takes apart an entry's line. What stands before the event is flat, so the mark cannot come earlier. */
+export function takeApart(entry: string): PlacedClaim {
+  const at = entry.indexOf(eventMark)
+  const { author, revision } = JSON.parse(`${entry.slice(0, at)}}`) as PlacedClaim
+  return { author, revision, line: entry.slice(at + eventMark.length, -1) }
 }

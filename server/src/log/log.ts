@@ -14,13 +14,12 @@ import type {
   Source,
 } from '@tidemark/shared'
 
-/** One event of an attempt, with the author's own line. */
+/** One event of an attempt. */
 export interface AttemptEvent {
   readonly id: EventId
   readonly stream: string
+  /** The author's own line. Other bytes under a known id are `ID_REUSED`. */
   readonly line: string
-  /** SHA-256 of the line. Another hash under a known id is `ID_REUSED`. */
-  readonly hash: Uint8Array
 }
 
 /** Why a check before the log did not let an attempt pass. It counts only where the ids are not known yet. */

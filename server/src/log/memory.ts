@@ -15,7 +15,14 @@ import {
   type System,
   TidemarkError,
 } from '@tidemark/shared'
-import { judgeChains, type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
+import {
+  hashLine,
+  judgeChains,
+  type Known,
+  refusalOf,
+  type Transaction,
+  writeBatch,
+} from './judge.ts'
 import type {
   Attempt,
   AuditRecord,
@@ -87,11 +94,12 @@ class MemoryLog implements Log, Transaction {
     const held = this.#held(attempt.log)
     const position = held.head + 1
     held.receivedAt = Math.max(held.receivedAt, this.#system.now())
-    const revisions = attempt.events.map(({ id, stream, hash }, at) => {
+    const { author } = attempt
+    const revisions = attempt.events.map(({ id, stream, line }, at) => {
       const revision = (held.revisions.get(stream) ?? 0) + 1
       held.revisions.set(stream, revision)
-      const verdict = { type: 'accepted', position: position + at, revision } as const
-      held.known.set(id, { hash, author: attempt.author, verdict })
+      const entry = { author, revision, line }
+      held.known.set(id, { type: 'accepted', position: position + at, entry: () => entry })
       return revision
     })
     held.head += attempt.events.length
@@ -105,8 +113,8 @@ class MemoryLog implements Log, Transaction {
     const { known } = this.#held(log)
     for (const event of events) {
       if (known.has(event.id)) continue
-      const verdict = { type: 'refused', refusal: refusalOf(event, id, refusal) } as const
-      known.set(event.id, { hash: event.hash, author, verdict })
+      const hash = hashLine(event.line)
+      known.set(event.id, { type: 'refused', author, hash, refusal: refusalOf(event, id, refusal) })
     }
   }
 
@@ -139,7 +147,7 @@ class MemoryLog implements Log, Transaction {
     const held = this.#logs.get(logKey(log))
     const head = (held?.head ?? 0) as Position
     if (position > head) return head
-    const verdict = id && held?.known.get(id)?.verdict
+    const verdict = id && held?.known.get(id)
     const stands = verdict && verdict.type === 'accepted' && verdict.position === position
     const target = stands ? position : Math.floor(position / 2)
     const runs = held?.runs ?? []

@@ -7,7 +7,14 @@ import {
   type LogName,
   type Refusal,
 } from '@tidemark/shared'
-import { type Known, refusalOf, type Transaction, writeBatch } from './judge.ts'
+import {
+  hashLine,
+  type Known,
+  refusalOf,
+  takeApart,
+  type Transaction,
+  writeBatch,
+} from './judge.ts'
 import type { Attempt } from './log.ts'
 import { type LogRow, span, type Statements, toBlob } from './sqlite-file.ts'
 
@@ -45,6 +52,7 @@ export class Append implements Transaction {
   readonly #now: number
   readonly #epoch: Epoch
   readonly #logs = new Map<string, Growing>()
+  #last: Growing | undefined
 
   constructor(statements: Statements, recent: Recent, now: number, epoch: Epoch) {
     this.#statements = statements
@@ -54,8 +62,15 @@ export class Append implements Transaction {
   }
 
   known(log: LogName, id: EventId): Known | undefined {
-    const row = this.#statements.verdict.get(this.#growing(log).log, toBlob(id))
-    return row === undefined ? undefined : toKnown(row as unknown as VerdictRow)
+    const growing = this.#growing(log)
+    if (id > growing.newest) return undefined
+    const row = this.#statements.verdict.get(growing.log, toBlob(id)) as VerdictRow | undefined
+    if (!row) return undefined
+    const { position, author, hash, refusal } = row
+    if (position === null) {
+      return { type: 'refused', author, hash, refusal: JSON.parse(refusal) as Refusal }
+    }
+    return { type: 'accepted', position, entry: () => takeApart(this.#lineAt(growing, position)) }
   }
 
   revision(log: LogName, stream: string): number {
@@ -73,13 +88,14 @@ export class Append implements Transaction {
   }
 
   accept(attempt: Attempt): { position: number; revisions: readonly number[] } {
-    const { log, events, author } = attempt
+    const { log, events } = attempt
     const growing = this.#growing(log)
     const position = growing.head + 1
-    const revisions = events.map(({ id, stream, hash }, at) => {
+    const revisions = events.map(({ id, stream }, at) => {
       const revision = this.#revision(growing, stream) + 1
       growing.revisions.set(stream, revision)
-      this.#statements.accept.run(growing.log, toBlob(id), hash, author, position + at, revision)
+      this.#statements.accept.run(growing.log, toBlob(id), position + at)
+      if (id > growing.newest) growing.newest = id
       return revision
     })
     growing.head += events.length
@@ -89,10 +105,12 @@ export class Append implements Transaction {
   }
 
   refuse({ log, events, author }: Attempt, id: EventId, refusal: Refusal): void {
-    const row = this.#growing(log).log
+    const growing = this.#growing(log)
     for (const event of events) {
       const stored = JSON.stringify(refusalOf(event, id, refusal))
-      this.#statements.refuse.run(row, toBlob(event.id), event.hash, author, stored)
+      const hash = hashLine(event.line)
+      this.#statements.refuse.run(growing.log, toBlob(event.id), author, hash, stored)
+      if (event.id > growing.newest) growing.newest = event.id
     }
   }
 
@@ -112,8 +130,8 @@ export class Append implements Transaction {
 
   /** Keeps what was written for the next transaction. Called after the commit: before it, nothing is certain. */
   remember(): void {
-    for (const [key, { log, head, receivedAt, revisions }] of this.#logs) {
-      this.#recent.logs.set(key, { log, head, received_at: receivedAt })
+    for (const [key, { log, head, receivedAt, newest, revisions }] of this.#logs) {
+      this.#recent.logs.set(key, { log, head, received_at: receivedAt, newest })
       for (const [stream, revision] of revisions) {
         this.#recent.revisions.set(`${log}/${stream}`, revision)
       }
@@ -126,21 +144,44 @@ export class Append implements Transaction {
   }
 
   #growing(name: LogName): Growing {
+    if (this.#last?.name === name) return this.#last
     const key = logKey(name)
-    const seen = this.#logs.get(key)
-    if (seen) return seen
+    const growing = this.#logs.get(key) ?? this.#grow(name, key)
+    this.#logs.set(key, growing)
+    this.#last = growing
+    return growing
+  }
+
+  #grow(name: LogName, key: string): Growing {
     const row = this.#recent.logs.get(key) ??
       (this.#statements.row.get(name.topic, name.scope) as LogRow | undefined) ?? {
         log: this.#create(name),
         head: 0,
         received_at: 0,
       }
+    const { log, head, newest = this.#readNewest(log) } = row
     // The clock may have been set back: `receivedAt` never goes back within a log.
     const receivedAt = Math.max(this.#now, row.received_at)
-    const { log, head } = row
-    const growing = { name, log, head, receivedAt, runs: [], revisions: new Map() }
-    this.#logs.set(key, growing)
-    return growing
+    return { name, log, head, receivedAt, newest, runs: [], revisions: new Map() }
+  }
+
+  #readNewest(log: number): string {
+    const row = this.#statements.newest.get(log)
+    const [, ...parts] = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/.exec(String(row?.['id'])) ?? []
+    return parts.join('-').toLowerCase()
+  }
+
+  /** The line of an entry that this transaction or an earlier one has written. */
+  #lineAt({ log, runs }: Growing, position: number): string {
+    const own = runs.find(({ first, last }) => first <= position && position <= last)
+    const stored = (): { first: number; lines: string } => {
+      const row = this.#statements.runHolding.get(log * span, log * span + position)
+      return { first: Number(row?.['key']) - log * span, lines: String(row?.['lines']) }
+    }
+    const { first, lines } = own ? { first: own.first, lines: own.lines.join('\n') } : stored()
+    const line = lines.split('\n')[position - first]
+    assert(line, 'an accepted event has an entry')
+    return line
   }
 
   #create({ topic, scope }: LogName): number {
@@ -170,20 +211,20 @@ interface Growing {
   readonly runs: { first: number; last: number; length: number; lines: string[] }[]
   readonly revisions: Map<string, number>
   head: number
+  newest: string
 }
 
-interface VerdictRow {
-  readonly hash: Uint8Array
-  readonly author: string
-  readonly position: number | null
-  readonly revision: number | null
-  readonly refusal: string | null
-}
-
-function toKnown({ hash, author, position, revision, refusal }: VerdictRow): Known {
-  const verdict =
-    refusal === null
-      ? ({ type: 'accepted', position: position ?? 0, revision: revision ?? 0 } as const)
-      : ({ type: 'refused', refusal: JSON.parse(refusal) as Refusal } as const)
-  return { hash, author, verdict }
-}
+/** Accepted where there is a position; then the rest is null, for the entry has it. */
+type VerdictRow =
+  | {
+      readonly position: number
+      readonly author: null
+      readonly hash: null
+      readonly refusal: null
+    }
+  | {
+      readonly position: null
+      readonly author: string
+      readonly hash: Uint8Array
+      readonly refusal: string
+    }

@@ -36,8 +36,8 @@ const schema = `
     primary key (log, first)) strict, without rowid;
   create table entries (key integer primary key, last integer not null, lines text not null) strict;
   create table verdicts (
-    log integer not null, id blob not null, hash blob not null, author text not null,
-    position integer, revision integer, refusal text, primary key (log, id)
+    log integer not null, id blob not null, position integer,
+    author text, hash blob, refusal text, primary key (log, id)
   ) strict, without rowid;
   create table streams (log integer not null, stream text not null, revision integer not null,
     primary key (log, stream)) strict, without rowid;
@@ -63,6 +63,8 @@ export interface LogRow {
   readonly log: number
   readonly head: number
   readonly received_at: number
+  /** The greatest id that has a verdict: what is greater is new, and need not be looked for. */
+  readonly newest?: string
 }
 
 /** All statements of a log. */
@@ -88,16 +90,18 @@ export function prepareStatements(database: Database) {
       'select key, last from entries where key > ? and key <= ? order by key desc limit 1',
     ),
     run: prepare('select lines from entries where key = ?'),
+    runHolding: prepare(
+      'select key, lines from entries where key > ? and key <= ? order by key desc limit 1',
+    ),
     addRun: prepare('insert into entries (key, last, lines) values (?, ?, ?)'),
     verdict: prepare(
-      'select hash, author, position, revision, refusal from verdicts where log = ? and id = ?',
+      'select position, author, hash, refusal from verdicts where log = ? and id = ?',
     ),
-    accept: prepare(
-      'insert into verdicts (log, id, hash, author, position, revision) values (?, ?, ?, ?, ?, ?)',
-    ),
+    accept: prepare('insert into verdicts (log, id, position) values (?, ?, ?)'),
     refuse: prepare(
-      'insert or ignore into verdicts (log, id, hash, author, refusal) values (?, ?, ?, ?, ?)',
+      'insert or ignore into verdicts (log, id, author, hash, refusal) values (?, ?, ?, ?, ?)',
     ),
+    newest: prepare('select hex(id) as id from verdicts where log = ? order by id desc limit 1'),
     revision: prepare('select revision from streams where log = ? and stream = ?'),
     saveRevision: prepare(
       `insert into streams (log, stream, revision) values (?, ?, ?)

@@ -12,7 +12,6 @@ import {
 import * as z from 'zod'
 import type { PeekableBroker, Received } from '../../broker/broker.ts'
 import { createMemoryBroker, createNamespace } from '../../broker/memory.ts'
-import { hashLine } from '../../check.ts'
 import type { Topology } from '../../emulator/core/topology.ts'
 import type { Log } from '../../log/log.ts'
 import { memoryLog } from '../../log/memory.ts'
@@ -91,7 +90,7 @@ export function openWorld(topology: Topology = twoSubscriptions): OperateWorld {
       const id = system.uuid() as EventId
       const type = 'StockReceived'
       const line = writeClaim({ id, stream, type, version: 1, data, occurredAt: 1 })
-      const event = { id, stream, line, hash: hashLine(line) }
+      const event = { id, stream, line }
       await log.append([[{ log: name, author: 'ann', source: 'client', events: [event] }]])
       return id
     },
