@@ -10,6 +10,10 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { type Connection, createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 import type { Logger } from './logger.ts'
 import { isLoopback } from './loopback.ts'
+import { serveFeed } from './operate/feed.ts'
+import { createGuard, type Operate } from './operate/guard.ts'
+import { serveOperate } from './operate/routes.ts'
+import { createView, type DeclaredConsumer } from './operate/view.ts'
 import type { Authenticate, Authorize } from './permission.ts'
 
 declare module 'fastify' {
@@ -33,7 +37,15 @@ export interface GatewayPluginOptions extends Omit<
   readonly origins?: readonly string[]
   /** Connections at one time. 10,000 unless said otherwise. */
   readonly connectionsMax?: number
+  /** Who may look at dead letters and act on them, at `/operate/…`. Nobody unless said otherwise. */
+  readonly operate?: Operate
+  /** The services whose dead letters are shown there. */
+  readonly consumers?: readonly DeclaredConsumer[]
 }
+
+/** On the own machine nobody is asked for a password: who says who they are is believed. */
+const believe: Authenticate = ({ token }) => ({ author: token ?? 'anonymous' })
+const allow: Authorize = () => 'allow'
 
 /** What a socket may have buffered before it is cut: more than its unapplied bytes and its verdicts come to. */
 const bufferedBytesMax = 33_554_432
@@ -62,16 +74,17 @@ async function serve(app: FastifyInstance, options: GatewayPluginOptions): Promi
   }
   const running = createGateway({
     ...options,
-    // On the own machine nobody is asked for a password: who says who they are is believed.
-    authenticate: authenticate ?? (({ token }) => ({ author: token ?? 'anonymous' })),
-    authorize: authorize ?? (() => 'allow'),
+    authenticate: authenticate ?? believe,
+    authorize: authorize ?? allow,
     logger,
   })
   app.decorate('tidemark', running)
   serveHealth(app, running)
+  const closeFeeds = serveOperators(app, options, open)
   const closeSockets = serveSockets(app, running, options, open)
   // Before Fastify waits for its connections to end: a WebSocket would keep it waiting for ever.
   app.addHook('preClose', async () => {
+    closeFeeds()
     await running.close()
     await closeSockets()
   })
@@ -84,6 +97,25 @@ function serveHealth(app: FastifyInstance, running: Gateway): void {
     const ready = !status.draining && status.log === 'ok'
     return reply.code(ready ? 200 : 503).send({ ready, ...status })
   })
+}
+
+/** Serves history, and what operators need. Returns what ends the feeds. */
+function serveOperators(
+  app: FastifyInstance,
+  options: GatewayPluginOptions,
+  open: boolean,
+): () => void {
+  const { log, topics, system = realSystem } = options
+  const guard = createGuard({
+    ...options,
+    authenticate: options.authenticate ?? believe,
+    authorize: options.authorize ?? allow,
+    loopbackOnly: !open,
+  })
+  const gatewaySubscription = options.ingest?.subscription
+  const deadLetters = createView({ ...options, gatewaySubscription, system })
+  serveOperate(app, { guard, deadLetters, log })
+  return serveFeed(app, { guard, log, topics, system })
 }
 
 /** Serves the WebSocket. Returns what lets its connections end, and cuts those that do not. */

@@ -16,10 +16,9 @@ let world: OperateWorld
 let view: DeadLetters
 let processed: ReturnType<typeof memoryProcessed>
 
-beforeEach(async () => {
+beforeEach(() => {
   world = openWorld()
   processed = memoryProcessed()
-  await processed.open()
   const { log, broker, system } = world
   view = createDeadLetters(
     [

@@ -38,9 +38,10 @@ export interface ConsumerDatabase<Tx = unknown> {
   readonly sagas?: boolean
 }
 
-/** Builds the source over a consumer's database, which has to be open. */
+/** Builds the source over a consumer's database. Its tables are made where they are missing. */
 export function setAside<Tx>(database: ConsumerDatabase<Tx>): DeadLetterSource {
-  const { name, processed, system, sagas: hasSagas = true } = database
+  const { name, system, sagas: hasSagas = true } = database
+  const processed = openedFirst(database.processed)
   const source = `consumer/${name}`
   const acting = (act: Act) => ({ ...act, now: system.now() })
   const said = (done: boolean): ActResult => (done ? 'done' : 'gone')
@@ -109,6 +110,23 @@ export function setAside<Tx>(database: ConsumerDatabase<Tx>): DeadLetterSource {
       // A stream is given up event by event, so that doing it twice does not give up the next one.
       if (kind !== 'stream' || event === undefined) return 'gone'
       return said(await discard(processed, name, event, acting(act)))
+    },
+  }
+}
+
+/** The same database, opened before its first transaction. */
+function openedFirst<Tx>(processed: Processed<Tx>): Processed<Tx> {
+  let opening: Promise<void> | undefined
+  return {
+    ...processed,
+    open: () => processed.open(),
+    async transaction(work) {
+      opening ??= processed.open()
+      await opening.catch((error: unknown) => {
+        opening = undefined
+        throw error
+      })
+      return await processed.transaction(work)
     },
   }
 }
