@@ -113,6 +113,16 @@ export function fromMessage(topic: string, received: Received): Heard {
   return { scope, author, line, origin: findOrigin(attributes) }
 }
 
+/**
+ * Is a message for the readers of this subscription? What is sent again for one subscription names it in the
+ * attribute `onlyfor`; the filter that `tidemark provision` writes keeps it from the others, and this is for those
+ * that have no filter.
+ */
+export function isMeantFor({ attributes, properties }: Received, subscription: string): boolean {
+  const onlyFor = textOf(attributes['onlyfor'] ?? properties['onlyfor'])
+  return onlyFor === undefined || onlyFor.toLowerCase() === subscription.toLowerCase()
+}
+
 /** The attributes and the data of a message, whatever mode it is in. */
 function openBody(received: Received): { attributes: Attributes; data: string } {
   const contentType = textOf(received.attributes['datacontenttype']) ?? ''
