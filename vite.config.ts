@@ -36,7 +36,17 @@ export default defineConfig({
       {
         root,
         resolve: browser,
-        optimizeDeps: { include: ['dexie', 'uuid'] },
+        optimizeDeps: {
+          include: [
+            'dexie',
+            'uuid',
+            'zod',
+            'react',
+            'react-dom',
+            'react-dom/client',
+            'react-dom/server',
+          ],
+        },
         test: {
           name: 'browser',
           include: ['client/**/*.browser.test.ts'],

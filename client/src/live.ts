@@ -4,6 +4,8 @@ import type { Cancel } from '@tidemark/shared'
 /** A value that changes. The snapshot is the same object until it changes, so it fits `useSyncExternalStore`. */
 export interface Live<Value> {
   getSnapshot(): Value
+  /** What it was before anything was known: what a server renders, and what hydrating it starts from. */
+  getInitialSnapshot(): Value
   /** Calls `changed` after each change, until the returned function is called. */
   subscribe(changed: () => void): Cancel
 }
@@ -50,6 +52,7 @@ export function createCell<Value>(initial: Value, onError: (error: unknown) => v
   let value = initial
   return {
     getSnapshot: () => value,
+    getInitialSnapshot: () => initial,
     subscribe: (changed) => listeners.add(changed),
     set(next) {
       if (Object.is(next, value)) return

@@ -61,6 +61,8 @@ export type ModelHandles<M extends Readonly<Record<string, AnyModel>>> = {
 
 type ListSnapshot = ReturnType<LiveList<unknown>['getSnapshot']>
 
+const loadingList: ListSnapshot = { status: 'loading', items: [] }
+
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** One model's states, and those who look at them. */
@@ -103,6 +105,7 @@ export class ModelView {
   handle(): ModelHandle<unknown> {
     const list: LiveList<unknown> = {
       getSnapshot: () => (this.#list ??= this.#takeList()),
+      getInitialSnapshot: () => loadingList,
       subscribe: (changed) => this.#listListeners.add(changed),
     }
     return Object.assign((key: string) => this.#state(key), { list: () => list })
@@ -182,9 +185,11 @@ export class ModelView {
   #state(key: string): LiveState<unknown> {
     let handle = this.#handles.get(key)
     if (!handle) {
+      const loading: Snapshot<unknown> = { status: 'loading', key, pending: 0 }
       handle = {
         get: () => this.#snapshot(key).state,
         getSnapshot: () => this.#snapshot(key),
+        getInitialSnapshot: () => loading,
         subscribe: (changed) => this.#subscribe(key, changed),
       }
       this.#handles.set(key, handle)
@@ -222,7 +227,7 @@ export class ModelView {
   }
 
   #takeList(): ListSnapshot {
-    if (!this.#states) return { status: 'loading', items: [] }
+    if (!this.#states) return loadingList
     this.#keys ??= [...new Set([...this.#states.keys(), ...this.#overlays.keys()])].sort(compare)
     const items = this.#keys
       .map((key) => this.#snapshot(key))

@@ -1,7 +1,6 @@
 /** The device's end of Tidemark: one client for the page, and how the screens read and write with it. */
-import { type Client, createClient, type Live } from '@tidemark/client'
+import { type Client, createClient } from '@tidemark/client'
 import type { Draft } from '@tidemark/shared'
-import { useSyncExternalStore } from 'react'
 import { item } from '../events.ts'
 import { type Device, readDevice, scope } from './devices.ts'
 import { history } from './history.ts'
@@ -23,10 +22,6 @@ export const client: Client<typeof models> = createClient({
   models,
   name: `tidemark-demo-${device.id}`,
 })
-
-/** The value of something live; the component renders again when it changes. */
-export const useLive = <Value>(live: Live<Value>): Value =>
-  useSyncExternalStore(live.subscribe, live.getSnapshot)
 
 /** Books one event on this device. Resolves when it is stored here, with or without a network. */
 export const book = (draft: Draft): Promise<unknown> => client.append(draft)

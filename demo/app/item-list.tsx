@@ -1,4 +1,5 @@
 /** All items, of which only the rows in sight are rendered. */
+import { useLive } from '@tidemark/client/react'
 import type { PresentState } from '@tidemark/client'
 import {
   type KeyboardEvent,
@@ -12,7 +13,7 @@ import {
 import { flushSync } from 'react-dom'
 import { isLow, type Item } from '../events.ts'
 import { Icon } from './icons.tsx'
-import { client, useLive } from './inventory.ts'
+import { client } from './inventory.ts'
 import { OnHand } from './on-hand.tsx'
 import { useWindow } from './use-window.ts'
 import { count } from './words.ts'

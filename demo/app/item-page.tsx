@@ -1,10 +1,11 @@
 /** One item in full: how many there are, a form to book, and what happened. */
+import { useLive } from '@tidemark/client/react'
 import type { PresentState } from '@tidemark/client'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { isLow, type Item } from '../events.ts'
 import { BookingForm } from './booking-form.tsx'
 import { Icon } from './icons.tsx'
-import { client, useLive } from './inventory.ts'
+import { client } from './inventory.ts'
 import { OnHand } from './on-hand.tsx'
 import { Timeline } from './timeline.tsx'
 import { count } from './words.ts'

@@ -14,6 +14,7 @@ if (off) client.pause()
 /** Is the network switched off on this device? */
 export const switchedOff: Live<boolean> = {
   getSnapshot: () => off,
+  getInitialSnapshot: () => off,
   subscribe(changed) {
     listeners.add(changed)
     return () => void listeners.delete(changed)

@@ -1,9 +1,10 @@
 /** What the gateway refused. It stays on the device, over reloads too, until somebody has dealt with it. */
+import { useLive } from '@tidemark/client/react'
 import { parseClaim } from '@tidemark/shared'
 import type { Refused } from '@tidemark/client'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { Icon } from './icons.tsx'
-import { client, useLive } from './inventory.ts'
+import { client } from './inventory.ts'
 import { sayRefusal } from './words.ts'
 
 /** The refused events of this device. */

@@ -1,9 +1,10 @@
 /** What happened to an item, newest first, with who said so and what it answers. */
+import { useLive } from '@tidemark/client/react'
 import { type EventId, system } from '@tidemark/shared'
 import type { ReactNode } from 'react'
 import { type Happening, happeningsMax } from './history.ts'
 import { Icon } from './icons.tsx'
-import { client, useLive } from './inventory.ts'
+import { client } from './inventory.ts'
 import { count, sayAuthor, sayHappening, sayTime } from './words.ts'
 
 /** The history of one item. */

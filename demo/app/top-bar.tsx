@@ -1,7 +1,8 @@
 /** Connection, outbox and refusals: always in sight, each with a shape and a word. */
+import { useLive } from '@tidemark/client/react'
 import type { ReactNode } from 'react'
 import { Icon } from './icons.tsx'
-import { client, useLive } from './inventory.ts'
+import { client } from './inventory.ts'
 import { switchedOff, switchOff } from './offline-switch.ts'
 import { sayLink, sayPending } from './words.ts'
 
