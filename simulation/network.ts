@@ -178,7 +178,10 @@ export class Network {
   heal(): void {
     this.faults = calm
     this.#cuts.clear()
-    for (const connection of this.#connections) this.#rejoin(connection)
+    for (const connection of this.#connections) {
+      for (const end of [connection.client, connection.gateway]) if (end) end.arrivesAt = 0
+      this.#rejoin(connection)
+    }
   }
 
   /** A cut has ended. Some connections survive it; others turn out to be dead. */
