@@ -59,6 +59,8 @@ export class Replica {
   readonly #waiting = new Map<EventId, (verdict: Verdict) => void>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
+  /** Entries were taken back, and not everything has been loaded since. */
+  #isRewound = false
   #onRows: () => void = () => undefined
 
   constructor({ logs, models, user, status, onError }: ReplicaOptions) {
@@ -80,7 +82,8 @@ export class Replica {
 
   /** What `Store.load` may leave out. */
   seen(): Seen {
-    const pending = [...this.#pending.keys()].sort((a, b) => a - b)
+    const suspects = [...this.#pending.values()].filter((row) => this.#mayLeave(row))
+    const pending = suspects.map((row) => row.seq).sort((a, b) => a - b)
     return { seq: this.#seq, pending, logs: [...this.#logs.values()] }
   }
 
@@ -216,9 +219,15 @@ export class Replica {
     // An entry that says why a row has left may be in what is still to be loaded.
     const gone = more ? [] : left.flatMap((seq) => this.#remove(seq))
     if (!more) for (const model of this.#models) model.complete()
+    this.#isRewound = this.#isRewound && more
     this.#publish()
     this.#onRows()
     return { more, gone }
+  }
+
+  /** A row of a log that is read leaves with its entry, unless that was taken back before this tab saw it. */
+  #mayLeave(row: PendingBatch): boolean {
+    return this.#isRewound || !this.reads(row)
   }
 
   #loadLog(loaded: LoadedLog): boolean {
@@ -229,6 +238,7 @@ export class Replica {
       // What is folded may hold entries that were taken back: fold anew, showing the old until then.
       Object.assign(state, { rewinds: loaded.rewinds, position: start, cursor: undefined })
       for (const model of models) model.restart()
+      this.#isRewound = true
       return true
     }
     const entries = loaded.lines.map((line) => parseEntry(loaded, line))

@@ -95,12 +95,12 @@ export async function readDevice(page: Page): Promise<DeviceEvidence> {
       const tx = database.transaction(['entries', 'outbox', 'refused'])
       const [segments, rows, refused] = await Promise.all([
         settle<{ text: string }[]>(tx.objectStore('entries').getAll()),
-        settle<{ lines: string[] }[]>(tx.objectStore('outbox').getAll()),
+        settle<{ batches: ({ lines: string[] } | null)[] }[]>(tx.objectStore('outbox').getAll()),
         settle<{ id: string }[]>(tx.objectStore('refused').getAll()),
       ])
       return {
         entries: segments.flatMap(({ text }) => text.split('\n')),
-        outbox: rows.flatMap(({ lines }) => lines),
+        outbox: rows.flatMap(({ batches }) => batches.flatMap((batch) => batch?.lines ?? [])),
         refused: refused.map(({ id }) => id),
       }
     } finally {

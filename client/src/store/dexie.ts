@@ -14,6 +14,20 @@ import {
   system as realSystem,
   TidemarkError,
 } from '@tidemark/shared'
+import {
+  countSegments,
+  cutSegment,
+  linesAfter,
+  type Pack,
+  packBatchesMax,
+  type PlacedSegment,
+  type Segment,
+  segmentKey,
+  toPacks,
+  toRows,
+  toSegments,
+  withoutRows,
+} from './layout.ts'
 import type {
   Accepted,
   Batch,
@@ -38,21 +52,9 @@ export interface DexieStoreOptions {
   readonly IDBKeyRange?: typeof IDBKeyRange
 }
 
-/** Entries that follow each other, under the key `[log, position of the last]`. */
-interface Segment {
-  readonly first: number
-  /** One line for each entry. */
-  readonly text: string
-}
-
 interface LogRow {
   readonly cursor?: Cursor | undefined
   readonly rewinds: number
-}
-
-/** The segment that was written last: what is small is written again together with what follows. */
-interface Tail extends Segment {
-  readonly last: number
 }
 
 const schemas = [
@@ -66,8 +68,6 @@ type StoreName = 'meta' | 'outbox' | 'entries' | 'logs' | 'refused' | 'accepted'
 
 /** An upgrade that another tab blocks may wait for ever, and IndexedDB does not always say so. */
 const openMsMax = 3_000
-const segmentLengthMin = 16_384
-const segmentLengthMax = 131_072
 
 /** Opens a store in IndexedDB when it is first used. Several tabs may have the same one open. */
 export function dexieStore(options: DexieStoreOptions): Store {
@@ -79,7 +79,10 @@ class DexieStore implements Store {
   readonly #system: System
   readonly #factory: IDBFactory
   readonly #range: typeof IDBKeyRange
-  readonly #tails = new Map<string, Tail>()
+  /** The segment of each log that this tab wrote last. */
+  readonly #tails = new Map<string, PlacedSegment>()
+  /** Rows that are known to have their record for themselves. */
+  readonly #alone = new Set<number>()
   #isClosed = false
   #isOutdated = false
 
@@ -110,40 +113,70 @@ class DexieStore implements Store {
     })
   }
 
-  append(batches: readonly Batch[], durability?: Durability): Promise<readonly number[]> {
-    const write = (tx: IDBTransaction): (() => readonly number[]) => {
+  async append(batches: readonly Batch[], durability?: Durability): Promise<readonly number[]> {
+    const write = (tx: IDBTransaction): (() => readonly Pack[]) => {
       const outbox = tx.objectStore('outbox')
-      let last: IDBRequest<IDBValidKey> | undefined
-      for (const batch of batches) last = outbox.add(batch)
-      tx.commit()
-      // Nobody comes between: the keys of one transaction follow each other.
-      return () => batches.map((_batch, at) => Number(last?.result) - batches.length + 1 + at)
+      const [batch, ...others] = batches
+      // IndexedDB gives the first its number, and nobody comes between it and the others.
+      const first = outbox.add({ batches: [batch] }) as IDBRequest<number>
+      const packs = (): readonly Pack[] => toPacks(first.result + 1, others)
+      first.onsuccess = () => {
+        for (const pack of packs()) outbox.add(pack)
+        tx.commit()
+      }
+      return () => [{ seq: first.result, batches: batches.slice(0, 1) }, ...packs()]
     }
-    return this.#transact(['outbox'], 'readwrite', write, durability)
+    const packs = await this.#transact(['outbox'], 'readwrite', write, durability)
+    return this.#rowsOf(packs).map((row) => row.seq)
   }
 
-  load(seen: Seen, bytesMax: number): ReturnType<Store['load']> {
+  load({ seq, pending, logs }: Seen, bytesMax: number): ReturnType<Store['load']> {
     return this.#transact(['outbox', 'entries', 'logs', 'refused'], 'readonly', (tx) => {
-      const logs = seen.logs.map((log) => this.#loadLog(tx, log, bytesMax))
-      const range = this.#range.lowerBound(seen.seq, true)
-      const rows = tx.objectStore('outbox').getAll(range) as IDBRequest<OutboxRow[]>
-      const kept = this.#readKept(tx, seen.pending)
+      const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
+      const rows = this.#readRows(tx, seq + 1, Infinity)
+      const [first] = pending
+      const kept = first === undefined ? undefined : this.#readRows(tx, first, pending.at(-1) ?? 0)
       const refused = tx.objectStore('refused').getAll() as IDBRequest<Refused[]>
       return () => ({
-        logs: logs.map((read) => read()),
-        rows: rows.result,
-        left: kept ? without(seen.pending, kept.result as number[]) : [],
+        logs: loaded.map((read) => read()),
+        rows: rows(),
+        left: kept ? without(pending, kept()) : [],
         refused: refused.result,
       })
     })
   }
 
-  /** The rows that there are from the first of these to the last. */
-  #readKept(tx: IDBTransaction, seqs: readonly number[]): IDBRequest | undefined {
-    const [first] = seqs
-    if (first === undefined) return undefined
-    const last = seqs.at(-1) ?? first
-    return tx.objectStore('outbox').getAllKeys(this.#range.bound(first, last))
+  /** The outbox's rows from one number to another. */
+  #readRows(tx: IDBTransaction, from: number, to: number): () => readonly OutboxRow[] {
+    // The first of them may stand in a pack that begins before.
+    const range = this.#range.bound(from - packBatchesMax, to)
+    const packs = tx.objectStore('outbox').getAll(range) as IDBRequest<Pack[]>
+    return () => this.#rowsOf(packs.result).filter(({ seq }) => seq >= from && seq <= to)
+  }
+
+  /** The rows of packs, remembering which have their record for themselves. */
+  #rowsOf(packs: readonly Pack[]): readonly OutboxRow[] {
+    for (const { seq, batches } of packs) if (batches.length === 1) this.#alone.add(seq)
+    return packs.flatMap(toRows)
+  }
+
+  /** Takes rows out of the outbox, where it must be out of the middle of their packs. Then `done` is called. */
+  #removeRows(tx: IDBTransaction, seqs: readonly number[], done: () => void): void {
+    const outbox = tx.objectStore('outbox')
+    const packed = seqs.filter((seq) => !this.#alone.has(seq))
+    for (const seq of seqs) if (this.#alone.delete(seq)) outbox.delete(seq)
+    if (packed.length === 0) return done()
+    const gone = new Set(packed)
+    const [first, last] = [packed.reduce(lesser), packed.reduce(greater)]
+    const found = outbox.getAll(this.#range.bound(first - packBatchesMax, last))
+    found.onsuccess = () => {
+      for (const pack of found.result as Pack[]) {
+        const left = withoutRows(pack, gone)
+        if (!left) outbox.delete(pack.seq)
+        else if (left !== pack) outbox.put(left)
+      }
+      done()
+    }
   }
 
   #loadLog(
@@ -162,26 +195,22 @@ class DexieStore implements Store {
   }
 
   #readSegments(tx: IDBTransaction, log: LogName, position: Position, bytesMax: number) {
-    const segmentsMax = Math.ceil(bytesMax / segmentLengthMin)
+    const segmentsMax = countSegments(bytesMax)
     const range = this.#after(log, position)
     const found = tx.objectStore('entries').getAll(range, segmentsMax) as IDBRequest<Segment[]>
     return () => ({
-      lines: found.result.flatMap(({ first, text }) =>
-        text.split('\n').slice(Math.max(0, position + 1 - first)),
-      ),
+      lines: found.result.flatMap((segment) => linesAfter(segment, position)),
       more: found.result.length === segmentsMax,
     })
   }
 
   #after(log: LogName, position: number): IDBKeyRange {
-    const key = logKey(log)
-    return this.#range.bound([key, position], [key, Infinity], true)
+    return this.#range.bound(segmentKey(log, position), segmentKey(log, Infinity), true)
   }
 
   async apply(pages: readonly Page[], settled: readonly number[]): Promise<boolean> {
     const writes = pages.map((page) => {
-      const tail = this.#tails.get(logKey(page))
-      return { page, segments: toSegments(page, tail?.last === page.after ? tail : undefined) }
+      return { page, segments: toSegments(page, this.#tails.get(logKey(page))) }
     })
     const isWritten = await this.#transact(['outbox', 'entries', 'logs'], 'readwrite', (tx) => {
       let fits = false
@@ -196,8 +225,7 @@ class DexieStore implements Store {
           tx.objectStore('logs').put({ cursor: page.cursor, rewinds }, logKey(page))
           writeSegments(tx, page, segments)
         }
-        for (const seq of settled) tx.objectStore('outbox').delete(seq)
-        tx.commit()
+        this.#removeRows(tx, settled, () => tx.commit())
       }
       const last = rows.at(-1)
       if (last) last.onsuccess = write
@@ -213,10 +241,9 @@ class DexieStore implements Store {
 
   settle({ seqs, refused, accepted }: Settlement): Promise<void> {
     return this.#transact(['outbox', 'refused', 'accepted'], 'readwrite', (tx) => {
-      for (const seq of seqs) tx.objectStore('outbox').delete(seq)
       for (const each of refused) tx.objectStore('refused').put(each)
       for (const each of accepted) tx.objectStore('accepted').put(each)
-      tx.commit()
+      this.#removeRows(tx, seqs, () => tx.commit())
       return () => undefined
     })
   }
@@ -234,8 +261,7 @@ class DexieStore implements Store {
         entries.delete(range)
         const [segment] = cut.result
         if (segment && segment.first <= position) {
-          const lines = segment.text.split('\n').slice(0, position - segment.first + 1)
-          entries.put({ first: segment.first, text: lines.join('\n') }, [key, position])
+          entries.put(cutSegment(segment, position), segmentKey(log, position))
         }
         logs.put({ cursor, rewinds: (row.result?.rewinds ?? 0) + 1 }, key)
       }
@@ -333,39 +359,20 @@ class DexieStore implements Store {
   }
 }
 
-interface PlacedSegment extends Tail {
-  /** The segment that this one takes the place of. */
-  readonly replaces?: number
-}
-
-/** Cuts lines into segments. A small tail is written again as the beginning of the first. */
-function toSegments(page: Page, tail: Tail | undefined): readonly PlacedSegment[] {
-  const merged = tail && tail.text.length < segmentLengthMin ? tail : undefined
-  const segments: PlacedSegment[] = []
-  let lines: string[] = merged ? [merged.text] : []
-  let length = merged?.text.length ?? 0
-  let first = merged?.first ?? page.after + 1
-  for (const [at, line] of page.lines.entries()) {
-    lines.push(line)
-    length += line.length + 1
-    const last = page.after + at + 1
-    if (length < segmentLengthMax && at < page.lines.length - 1) continue
-    const replaces = merged && segments.length === 0 ? { replaces: merged.last } : {}
-    segments.push({ first, last, text: lines.join('\n'), ...replaces })
-    lines = []
-    length = 0
-    first = last + 1
-  }
-  return segments
-}
-
 function writeSegments(tx: IDBTransaction, log: LogName, segments: readonly PlacedSegment[]): void {
   const entries = tx.objectStore('entries')
-  const key = logKey(log)
   for (const { first, last, text, replaces } of segments) {
-    if (replaces !== undefined) entries.delete([key, replaces])
-    entries.put({ first, text }, [key, last])
+    if (replaces !== undefined) entries.delete(segmentKey(log, replaces))
+    entries.put({ first, text }, segmentKey(log, last))
   }
+}
+
+const lesser = (a: number, b: number): number => Math.min(a, b)
+const greater = (a: number, b: number): number => Math.max(a, b)
+
+function without(seqs: readonly number[], rows: readonly OutboxRow[]): readonly number[] {
+  const kept = new Set(rows.map((row) => row.seq))
+  return seqs.filter((seq) => !kept.has(seq))
 }
 
 /** The one place where names of the platform's and Dexie's errors are read. */
@@ -386,9 +393,4 @@ function toTidemarkError(error: unknown): TidemarkError {
       if (named.inner) return toTidemarkError(named.inner)
   }
   return new TidemarkError('STORAGE_LOST', { reason: String(error).slice(0, 200) }, options)
-}
-
-function without(seqs: readonly number[], kept: readonly number[]): readonly number[] {
-  const known = new Set(kept)
-  return seqs.filter((seq) => !known.has(seq))
 }

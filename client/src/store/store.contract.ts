@@ -127,6 +127,41 @@ function checkOutbox(check: Checks): void {
     expect(rows.map((row) => row.lines)).toEqual([batch(3).lines])
   })
 
+  check(
+    '[A3] many batches in one append keep their order, and leave one by one or together',
+    async (store, place) => {
+      const tab = place.open()
+      const many = Array.from({ length: 1_000 }, (_, n) => batch(n))
+      const seqs = await store.append(many)
+      expect(await tab.append([batch(2_000)])).toEqual([1_001])
+      expect(await tab.append([batch(2_001), batch(2_002)])).toEqual([1_002, 1_003])
+      expect(seqs).toEqual(many.map((_each, at) => at + 1))
+      const after = async (seq: number) =>
+        (await tab.load({ ...nothing, seq }, lots)).rows.map((row) => row.seq)
+      expect(await after(0)).toHaveLength(1_003)
+      for (const seq of [1, 63, 64, 65, 500, 999, 1_002]) {
+        expect((await after(seq))[0]).toBe(seq + 1)
+      }
+      const gone = [1, 2, 3, 70, 130, 131, 999, 1_000, 1_001]
+      await store.settle({ seqs: gone, refused: [], accepted: [] })
+      const left = (await after(0)).length
+      expect(left).toBe(1_003 - gone.length)
+      // The other tab has its own memory of what there was.
+      const range = Array.from({ length: 600 }, (_, n) => n + 100)
+      expect(await tab.apply([page(0, 1)], range)).toBe(true)
+      const expected = [...seqs, 1_002, 1_003].filter(
+        (seq) => !gone.includes(seq) && !range.includes(seq),
+      )
+      expect(await after(0)).toEqual(expected)
+      const { rows } = await store.load(nothing, lots)
+      for (const { seq, lines } of rows.slice(0, -2)) expect(lines).toEqual(batch(seq - 1).lines)
+      await store.settle({ seqs: expected, refused: [], accepted: [] })
+      expect(await after(0)).toEqual([])
+      expect(await store.append([batch(1)])).toEqual([1_004])
+      await tab.close()
+    },
+  )
+
   check('a reader hears which of its pending rows have left the outbox', async (store) => {
     await store.append([batch(1), batch(2), batch(3), batch(4)])
     await store.settle({ seqs: [2, 4], refused: [], accepted: [] })
