@@ -7,6 +7,8 @@ import type { Received, Settlement } from './broker.ts'
 
 /** A way that messages come by, and that they are settled on: a receiver's, or a session's. */
 export interface Way {
+  /** Can this message still be settled, as far as anybody knows? */
+  holds(message: Received): boolean
   /** Throws what the broker says. */
   settle(message: Received, settlement: Settlement): Promise<void>
 }
@@ -60,7 +62,8 @@ export class Inbox {
     try {
       for (;;) {
         if (this.#isClosed) return []
-        if (this.#arrived.length > 0) return this.#arrived.splice(0, max)
+        const taken = this.#take(max)
+        if (taken.length > 0) return taken
         const trouble = this.#trouble
         this.#trouble = undefined
         if (trouble) throw trouble
@@ -83,6 +86,24 @@ export class Inbox {
       this.#places.delete(message)
       place.free()
     }
+  }
+
+  /** Messages whose lock went while they lay here are left to the broker, who will hand them out again. */
+  #take(max: number): readonly Received[] {
+    const taken: Received[] = []
+    let count = 0
+    for (const message of this.#arrived) {
+      if (taken.length === max) break
+      count += 1
+      const place = this.#places.get(message)
+      if (place?.way.holds(message)) taken.push(message)
+      else {
+        this.#places.delete(message)
+        place?.free()
+      }
+    }
+    this.#arrived.splice(0, count)
+    return taken
   }
 
   /** Forgets everything that came by this way: it cannot be settled any more. */

@@ -1,7 +1,9 @@
-import { describe } from 'vitest'
-import { startEmulator } from '../emulator/index.ts'
+import { v7 } from 'uuid'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type Emulator, startEmulator } from '../emulator/index.ts'
+import type { Broker, Message, Received, Receiver } from './broker.ts'
 import { brokerContract, contractTopology } from './broker.contract.ts'
-import { serviceBus } from './service-bus.ts'
+import { serviceBus, type ServiceBusOptions } from './service-bus.ts'
 
 describe('Service Bus on the emulator', () => {
   brokerContract(async () => {
@@ -14,4 +16,188 @@ describe('Service Bus on the emulator', () => {
       close: () => emulator.close(),
     }
   })
+})
+
+const { SERVICEBUS_CONNECTION_STRING: real } = process.env
+
+describe.skipIf(real === undefined)('Service Bus at SERVICEBUS_CONNECTION_STRING', () => {
+  brokerContract(async () => ({
+    // What the subscriptions of the namespace are expected to have: the shortest that Azure allows.
+    lockMs: 5_000,
+    connect: () => serviceBus({ connectionString: real ?? '' }),
+    close: async () => {},
+  }))
+})
+
+const closing: (() => Promise<void>)[] = []
+
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+
+async function open(
+  options: Partial<ServiceBusOptions> = {},
+  key?: string,
+): Promise<{ emulator: Emulator; broker: Broker }> {
+  const config = contractTopology(30_000)
+  const emulator = await startEmulator({ config, ...(key === undefined ? {} : { key }) })
+  closing.push(() => emulator.close())
+  const { connectionString } = emulator
+  const broker = serviceBus({ connectionString, answerMsMax: 3_000, ...options })
+  closing.push(() => broker.close())
+  return { emulator, broker }
+}
+
+const message = (data: unknown, key = 'a'): Message => {
+  const id = v7()
+  const attributes = { specversion: '1.0', id, type: 'Tested' }
+  return { id, key, attributes, body: Buffer.from(JSON.stringify(data)) }
+}
+
+const dataOf = ({ body }: Received): unknown => JSON.parse(Buffer.from(body).toString())
+
+/** Receives until `count` messages came; a receiver that heals itself may say so meanwhile. */
+async function collect(receiver: Receiver, count: number, ms = 8_000): Promise<Received[]> {
+  const all: Received[] = []
+  const end = performance.now() + ms
+  while (all.length < count && performance.now() < end) {
+    all.push(...(await receiver.receive(count - all.length, 500).catch(() => [])))
+  }
+  return all
+}
+
+const codes = (results: readonly ({ code: string } | undefined)[]) =>
+  results.map((result) => result?.code)
+
+test('[B14] nobody listens: publishing says so at once, and works as soon as somebody does', async () => {
+  const config = contractTopology(30_000)
+  const gone = await startEmulator({ config })
+  await gone.close()
+  const broker = serviceBus({ connectionString: gone.connectionString, answerMsMax: 3_000 })
+  closing.push(() => broker.close())
+  const startedAt = performance.now()
+  expect(codes(await broker.publish('contract', [message(1), message(2)]))).toEqual([
+    'BROKER_UNAVAILABLE',
+    'BROKER_UNAVAILABLE',
+  ])
+  expect(performance.now() - startedAt).toBeLessThan(3_500)
+  const emulator = await startEmulator({ config, port: gone.port })
+  closing.push(() => emulator.close())
+  await expect
+    .poll(async () => codes(await broker.publish('contract', [message(3)])), { timeout: 8_000 })
+    .toEqual([undefined])
+})
+
+test('[B14] the connection breaks: publishing and receiving heal by themselves', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(1)])
+  const plain = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  const sessions = broker.receiver({ topic: 'contract', subscription: 'sessions', sessions: 1 })
+  for (const reader of [plain, sessions]) {
+    const [one] = await collect(reader, 1)
+    if (one) await reader.settle(one, { type: 'complete' })
+  }
+  await emulator.faults.killConnections()
+  await expect
+    .poll(async () => codes(await broker.publish('contract', [message(2)])), { timeout: 8_000 })
+    .toEqual([undefined])
+  for (const reader of [plain, sessions]) {
+    expect((await collect(reader, 1)).map(dataOf)).toContain(2)
+  }
+})
+
+test('[B14] links are detached, as idle ones are: the next publish goes through', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(1)])
+  await emulator.faults.detach('contract')
+  expect(codes(await broker.publish('contract', [message(2)]))).toEqual([undefined])
+})
+
+test('[B14] an answer is lost: the message is sent again and stored once', async () => {
+  const { emulator, broker } = await open()
+  await emulator.faults.delaySends('contract', Infinity)
+  expect(codes(await broker.publish('contract', [message(1)]))).toEqual([undefined])
+  await broker.publish('contract', [message('end')])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  expect((await collect(reader, 2)).map(dataOf)).toEqual([1, 'end'])
+})
+
+test('[B14] no answer ever comes: the deadline is ours, and later messages of the key are not sent', async () => {
+  const { emulator, broker } = await open({ answerMsMax: 1_200 })
+  await broker.publish('contract', [message(0)])
+  await emulator.faults.delaySends('contract', Infinity, 100)
+  const startedAt = performance.now()
+  // Two batches: the second would be sent after the first.
+  const large = 'x'.repeat(200_000)
+  const results = await broker.publish('contract', [message(large), message(large)])
+  expect(codes(results)).toEqual(['BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE'])
+  expect(performance.now() - startedAt).toBeLessThan(3_000)
+  await emulator.faults.clear()
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  expect(await collect(reader, 3, 1_500)).toHaveLength(2)
+})
+
+test('[B15] a throttled namespace is left alone for as long as it asks, whatever the topic', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(0)])
+  await emulator.faults.refuseSends('*', 'com.microsoft:server-busy', 2)
+  const [busy] = await broker.publish('contract', [message(1)])
+  expect(busy).toMatchObject({ code: 'BROKER_BUSY', details: { retryAfterMs: 2_000 } })
+  await emulator.faults.clear()
+  const [still] = await broker.publish('another', [message(2)])
+  expect(still).toMatchObject({ code: 'BROKER_BUSY' })
+})
+
+test('[B15] a full entity and a refused token say what they are', async () => {
+  const { emulator, broker } = await open()
+  await emulator.faults.refuseSends('contract', 'amqp:resource-limit-exceeded')
+  expect(codes(await broker.publish('contract', [message(1)]))).toEqual(['BROKER_UNAVAILABLE'])
+  const guarded = await open({}, 'c2VjcmV0')
+  expect(codes(await guarded.broker.publish('contract', [message(1)]))).toEqual([undefined])
+  const stranger = serviceBus({
+    connectionString: guarded.emulator.connectionString.replace('c2VjcmV0', 'd3Jvbmc='),
+    answerMsMax: 3_000,
+  })
+  closing.push(() => stranger.close())
+  expect(codes(await stranger.publish('contract', [message(1)]))).toEqual(['BROKER_UNAUTHORIZED'])
+})
+
+test('[B16] a message whose link was cut is not waited for: settling it says LOCK_LOST at once', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(1)])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  const [one] = await collect(reader, 1)
+  await emulator.faults.detach('*')
+  await expect
+    .poll(() => reader.receive(1, 50).catch((error) => error.code))
+    .toEqual('BROKER_UNAVAILABLE')
+  const startedAt = performance.now()
+  if (!one) throw new Error('a message')
+  await expect(reader.settle(one, { type: 'complete' })).rejects.toMatchObject({
+    code: 'LOCK_LOST',
+  })
+  expect(performance.now() - startedAt).toBeLessThan(500)
+})
+
+test('[B17] a receiver that died without a word is made anew', async () => {
+  const { emulator, broker } = await open({ silenceMsMax: 300 })
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  expect(await reader.receive(1, 100)).toEqual([])
+  await emulator.faults.deafen('contract/Subscriptions/plain')
+  await broker.publish('contract', [message(1)])
+  expect((await collect(reader, 1)).map(dataOf)).toEqual([1])
+})
+
+test('[B17] an old connection is replaced, and nothing is lost on the way', async () => {
+  const { broker } = await open({ clientMsMax: 50 })
+  const reader = broker.receiver({ topic: 'contract', subscription: 'sessions', sessions: 2 })
+  const seen: unknown[] = []
+  for (let count = 0; count < 6; count += 1) {
+    expect(codes(await broker.publish('contract', [message(count)]))).toEqual([undefined])
+    const [one] = await collect(reader, 1)
+    if (!one) break
+    seen.push(dataOf(one))
+    await reader.settle(one, { type: 'complete' })
+  }
+  expect(seen).toEqual([0, 1, 2, 3, 4, 5])
 })

@@ -194,6 +194,10 @@ class ServiceBus implements PeekableBroker {
   }
 
   async publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]> {
+    const busyMs = Math.ceil(this.#busyUntil - this.#settings.system.mono())
+    if (busyMs > 0) {
+      return messages.map(() => new TidemarkError('BROKER_BUSY', { retryAfterMs: busyMs }))
+    }
     const results = messages.map((): PublishResult => undefined)
     const stopped = new Map<string, TidemarkError>()
     const settle = (indexes: readonly number[], error: PublishResult) => {
@@ -375,8 +379,6 @@ class ServiceBus implements PeekableBroker {
   }
 
   async #send(topic: string, parcel: Pick<Parcel, 'batch' | 'single'>): Promise<PublishResult> {
-    const busyMs = this.#busyUntil - this.#settings.system.mono()
-    if (busyMs > 0) return new TidemarkError('BROKER_BUSY', { retryAfterMs: Math.ceil(busyMs) })
     await this.#sends.enter()
     try {
       const content = parcel.single ? toServiceBus(parcel.single) : parcel.batch
@@ -470,9 +472,9 @@ class Gate {
 class Link implements Way {
   readonly #receiver: ServiceBusReceiver
   readonly #settings: Settings
+  readonly #inbox: Inbox
   readonly #apart: Apart
   readonly #originals = new WeakMap<Received, ServiceBusReceivedMessage>()
-  readonly #inbox: Inbox
   heardAt: number
 
   constructor(receiver: ServiceBusReceiver, settings: Settings, inbox: Inbox) {
@@ -503,15 +505,20 @@ class Link implements Way {
     )
   }
 
-  settle(message: Received, settlement: Settlement): Promise<void> {
+  holds(message: Received): boolean {
     const original = this.#originals.get(message)
-    assert(original, 'the message came by this link')
+    return original !== undefined && !isCutOff(original)
+  }
+
+  async settle(message: Received, settlement: Settlement): Promise<void> {
+    const original = this.#originals.get(message)
+    // On a link that was cut and opened again the SDK would wait for an answer that never comes.
+    if (!original || isCutOff(original)) throw new TidemarkError('LOCK_LOST')
     const kind = settlement.type === 'deadLetter' ? `deadLetter ${message.id}` : settlement.type
-    return new Promise((resolve, reject) => {
+    const run = () => apply(this.#receiver, original, settlement)
+    await new Promise<void>((resolve, reject) => {
       this.#apart.run(kind, () => {
-        answered(this.#settings, 'a settlement', () =>
-          apply(this.#receiver, original, settlement),
-        ).then(resolve, (error: unknown) =>
+        answered(this.#settings, 'a settlement', run).then(resolve, (error: unknown) =>
           reject(toTidemarkError(error, this.#receiver.entityPath)),
         )
       })
@@ -531,6 +538,7 @@ class PlainReceiver implements Receiver {
   readonly #options: ReceiverOptions
   readonly #inbox: Inbox
   #open: { readonly link: Link; readonly client: ServiceBusClient } | undefined
+  /** The SDK goes on trying by itself, but for what no trying will change. */
   #isBroken = false
 
   constructor(clients: Clients, settings: Settings, options: ReceiverOptions) {
@@ -541,7 +549,8 @@ class PlainReceiver implements Receiver {
   }
 
   async receive(max: number, waitMs: number): Promise<readonly Received[]> {
-    this.#ensureLink()
+    if (this.#open && (this.#isBroken || this.#isSilent(this.#open.link))) void this.#drop()
+    this.#open ??= this.#openLink()
     return this.#inbox.receive(max, waitMs)
   }
 
@@ -554,15 +563,10 @@ class PlainReceiver implements Receiver {
     await this.#drop()
   }
 
-  /** A receiver that failed for good, or that has been silent for too long, is replaced. */
-  #ensureLink(): void {
+  /** A receiver has been known to die without a word: one that has heard nothing for long is made anew. */
+  #isSilent(link: Link): boolean {
     const { system, silenceMsMax } = this.#settings
-    const isSilent =
-      this.#open &&
-      this.#inbox.isIdle(this.#open.link) &&
-      system.mono() - this.#open.link.heardAt > silenceMsMax
-    if (this.#open && (this.#isBroken || isSilent)) void this.#drop()
-    this.#open ??= this.#openLink()
+    return this.#inbox.isIdle(link) && system.mono() - link.heardAt > silenceMsMax
   }
 
   #openLink() {
@@ -578,7 +582,6 @@ class PlainReceiver implements Receiver {
     this.#isBroken = false
     link.subscribe(unsettledMax ?? defaultUnsettledMax, (error) => {
       if (this.#open?.link !== link) return
-      // The SDK goes on trying by itself, but for what no trying will change.
       this.#isBroken = error.recovery === 'never' || error.code === 'BROKER_UNAUTHORIZED'
       this.#inbox.fail(error)
     })
@@ -786,6 +789,14 @@ function fromServiceBus(original: ServiceBusReceivedMessage): Received {
     deliveries: (original.deliveryCount ?? 0) + 1,
     lockedUntil: original.lockedUntilUtc?.getTime() ?? 0,
   }
+}
+
+/** Is the AMQP link gone by which this message came? A message that says nothing of it is taken at its word. */
+function isCutOff(original: ServiceBusReceivedMessage): boolean {
+  const { delivery } = original as {
+    readonly delivery?: { readonly link?: { is_open?(): boolean } }
+  }
+  return delivery?.link?.is_open?.() === false
 }
 
 /** The body as bytes, also where its publisher sent an AMQP value instead of data. */

@@ -48,12 +48,14 @@ export interface EmulatorFaults {
   delaySends(path: string, ms: number, times?: number): Promise<void>
   /** Does what the next settlements ask for, and answers after `ms`, or never where it is `Infinity`. */
   delaySettlements(path: string, ms: number, times?: number): Promise<void>
-  /** Hands out nothing any more, without an error: a receiver that silently died. */
+  /** Hands out nothing any more, on no link, without an error. */
   silence(path: string, isSilent?: boolean): Promise<void>
   /** Ends every lock on an entity, as if its time had come. */
   expireLocks(path: string): Promise<void>
   /** Closes the links of an entity with an error, as Azure does with idle ones or when it moves a partition. */
   detach(path: string, condition?: Condition): Promise<void>
+  /** Hands out nothing more on the links of an entity that are open now: receivers that silently died. */
+  deafen(path: string): Promise<void>
   /** Cuts every TCP connection, without a word. */
   killConnections(): Promise<void>
   /** Forgets everything that is planned. */
@@ -144,6 +146,7 @@ class EmulatorServer {
       silence: async (...plan) => faults.silence(...plan),
       expireLocks: async (path) => faults.expireLocks(path),
       detach: async (path, condition = 'amqp:link:detach-forced') => this.#detach(path, condition),
+      deafen: async (path) => this.#linksAt(path).forEach(({ open }) => open.stop()),
       killConnections: async () => this.#killConnections(),
       clear: async () => faults.clear(),
     }
@@ -293,15 +296,20 @@ class EmulatorServer {
     refuse(link, 'amqp:not-allowed', description)
   }
 
-  #detach(path: string, condition: Condition): void {
+  #linksAt(path: string) {
     const wanted = path.toLowerCase()
-    for (const { links } of this.#peers.values()) {
-      for (const [link, open] of links) {
-        if (wanted !== '*' && open.path !== wanted) continue
-        open.stop()
-        links.delete(link)
-        refuse(link, condition, 'The link was detached by a fault on order.')
-      }
+    return [...this.#peers.values()].flatMap(({ links }) =>
+      [...links]
+        .filter(([, open]) => wanted === '*' || open.path === wanted)
+        .map(([link, open]) => ({ links, link, open })),
+    )
+  }
+
+  #detach(path: string, condition: Condition): void {
+    for (const { links, link, open } of this.#linksAt(path)) {
+      open.stop()
+      links.delete(link)
+      refuse(link, condition, 'The link was detached by a fault on order.')
     }
   }
 
