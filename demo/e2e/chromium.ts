@@ -56,7 +56,7 @@ export async function unpackChromium(folder: string): Promise<string> {
   if (process.platform !== 'linux') {
     throw new Error('No Chrome or Chromium was found. Install one, or set CHROMIUM_PATH.')
   }
-  const mark = join(folder, 'unpacked')
+  const mark = join(folder, 'fonts.conf')
   if (!existsSync(mark)) await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   const before = process.env['TMPDIR']
@@ -66,13 +66,24 @@ export async function unpackChromium(folder: string): Promise<string> {
   try {
     const { default: packed } = await import('@sparticuz/chromium')
     const path = await packed.executablePath()
-    await writeFile(mark, '')
+    await writeFile(mark, fontsOf(folder))
+    // Its own list of fonts names folders that are not here, and without any font a list box ends it.
+    process.env['FONTCONFIG_FILE'] = mark
     return path
   } finally {
     if (before === undefined) delete process.env['TMPDIR']
     else process.env['TMPDIR'] = before
   }
 }
+
+const fontsOf = (folder: string): string => `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${join(folder, 'fonts')}</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>${join(folder, 'fonts-cache')}</cachedir>
+</fontconfig>
+`
 
 const environment = (): Record<string, string> =>
   Object.fromEntries(
