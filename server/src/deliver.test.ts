@@ -156,6 +156,30 @@ test('[D7] an entry whose doorbell was lost is found by looking', async () => {
   expect(positions(client)).toEqual([1])
 })
 
+test('[D7] an entry that comes while the end is being read is not missed', async () => {
+  let answer: (() => void) | undefined
+  let isSlow = false
+  const sound = bindLog(log)
+  await open({
+    log: {
+      ...sound,
+      read: async (...args) => {
+        const page = await sound.read(...args)
+        if (isSlow) await new Promise<void>((resolve) => (answer = resolve))
+        return page
+      },
+    },
+  })
+  const client = await reader()
+  isSlow = true
+  await write([1])
+  await write([1])
+  isSlow = false
+  answer?.()
+  await clock.settle()
+  expect(positions(client)).toEqual([1, 2])
+})
+
 test('[D7] a log that cannot be read for a while is read on from the same place', async () => {
   let broken = false
   const failing = (): Promise<never> =>

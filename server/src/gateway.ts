@@ -125,7 +125,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     onClose(session) {
       sessions.delete(session)
-      if (session.isWelcome && byClient.get(session.key) === session) byClient.delete(session.key)
+      if (session.isWelcome) byClient.delete(session.key)
     },
   }
 

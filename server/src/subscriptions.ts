@@ -44,7 +44,8 @@ interface Subscribed {
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
   readonly #byLog = new Map<string, Subscribed>()
-  readonly #closing = new AbortController()
+  /** Made at the first trouble: most links never have any, and there may be thousands. */
+  #closing: AbortController | undefined
   readonly #reader: Reader
   #unappliedBytes = 0
 
@@ -98,7 +99,7 @@ export class Subscriptions {
   }
 
   close(): void {
-    this.#closing.abort()
+    this.#closing?.abort()
     for (const { open } of this.#byLog.values()) open?.close()
     this.#byLog.clear()
   }
@@ -117,6 +118,7 @@ export class Subscriptions {
       } catch (error) {
         onTrouble(error)
         const ms = backoffMs(backoff, attempt, () => system.random())
+        this.#closing ??= new AbortController()
         await sleep(system, ms, this.#closing.signal)
       }
     }

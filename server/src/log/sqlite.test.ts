@@ -140,6 +140,27 @@ test('[G13] a reader of the log as it was before a restore is led back to what b
   await restored.close()
 })
 
+test('[G1] two processes on one file take turns without a gap, a repeat or a stale head', async () => {
+  const [left, right] = [sqliteLog(path), sqliteLog(path)]
+  const shared = someEvent('sku-1')
+  const outcomes = []
+  for (let round = 0; round < 10; round += 1) {
+    outcomes.push(await one(left), await one(right), await one(right))
+  }
+  expect(outcomes).toEqual(
+    Array.from({ length: 30 }, (_, at) => ({
+      type: 'accepted',
+      position: at + 1,
+      revisions: [at + 1],
+      fresh: true,
+    })),
+  )
+  expect(await one(left, shared)).toMatchObject({ position: 31, fresh: true })
+  expect(await one(right, shared)).toMatchObject({ position: 31, fresh: false })
+  await left.close()
+  await right.close()
+})
+
 test('a closed log says so', async () => {
   const log = sqliteLog(path)
   await log.close()
