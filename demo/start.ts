@@ -75,7 +75,7 @@ const world = await startWorld({
   dataFolder,
   pagesFolder: builtTo,
   onRestart: (name, how) => say(`  The ${name} process ended (${how}). Starting it again.`),
-})
+}).catch((error: Error) => fail(`It did not start: ${error.message}`))
 
 let closing = false
 async function close(): Promise<void> {

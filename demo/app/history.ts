@@ -5,19 +5,25 @@ import { inventory } from '../events.ts'
 /** The most that is kept of one item. */
 export const happeningsMax = 60
 
-/** One thing that happened to an item. */
-export type Happening = {
-  [Type in EntryOf<typeof inventory>['type']]: {
+type Entries = EntryOf<typeof inventory>
+
+/** What an event says happened. */
+export type Booked = {
+  [Type in Entries['type']]: {
     readonly type: Type
-    readonly data: Extract<EntryOf<typeof inventory>, { readonly type: Type }>['data']
-    readonly id: EventId
-    readonly author: string
-    readonly occurredAt: number
-    readonly causationId: EventId | undefined
-    /** Where it stands in the log and how it came there; `undefined` while it is pending. */
-    readonly place: { readonly position: number; readonly source: Source } | undefined
+    readonly data: Extract<Entries, { readonly type: Type }>['data']
   }
-}[EntryOf<typeof inventory>['type']]
+}[Entries['type']]
+
+/** One thing that happened to an item. */
+export type Happening = Booked & {
+  readonly id: EventId
+  readonly author: string
+  readonly occurredAt: number
+  readonly causationId: EventId | undefined
+  /** Where it stands in the log and how it came there; `undefined` while it is pending. */
+  readonly place: { readonly position: number; readonly source: Source } | undefined
+}
 
 type History = readonly Happening[]
 

@@ -1,11 +1,13 @@
 /** What the gateway refused. It stays on the device, over reloads too, until somebody has dealt with it. */
 import { useLive } from '@tidemark/client/react'
-import { parseClaim } from '@tidemark/shared'
+import { type Claim, parseClaim } from '@tidemark/shared'
 import type { Refused } from '@tidemark/client'
 import { type ReactNode, useEffect, useRef } from 'react'
+import { inventory } from '../events.ts'
+import type { Booked } from './history.ts'
 import { Icon } from './icons.tsx'
 import { client } from './inventory.ts'
-import { sayRefusal } from './words.ts'
+import { sayHappening, sayRefusal } from './words.ts'
 
 /** The refused events of this device. */
 export function RefusedList({ close }: { readonly close: () => void }): ReactNode {
@@ -32,12 +34,23 @@ export function RefusedList({ close }: { readonly close: () => void }): ReactNod
   )
 }
 
+/** What was booked; only its type, where it was refused because its data makes no sense. */
+function sayClaim({ type, version, data }: Claim): string {
+  try {
+    inventory.check(type, version, data)
+    return sayHappening({ type, data } as Booked)
+  } catch {
+    return type
+  }
+}
+
 function RefusedEvent({ refused }: { readonly refused: Refused }): ReactNode {
-  const { stream, type, data } = parseClaim(refused.line)
+  const claim = parseClaim(refused.line)
+  const { stream, data } = claim
   return (
     <li className="refused-event">
       <p className="line-what">
-        <Icon name="alert" /> {type} of{' '}
+        <Icon name="alert" /> {sayClaim(claim)}:{' '}
         <a href={`#item/${encodeURIComponent(stream)}`}>
           {client.model.item(stream).get()?.name || stream}
         </a>

@@ -1,6 +1,6 @@
 /** What the screens say. */
 import type { LinkState, Refused, Status } from '@tidemark/client'
-import type { Happening } from './history.ts'
+import type { Booked } from './history.ts'
 
 /** How the connection is, in a word or two, and what that means. */
 export function sayLink({ link, stalled }: Status): {
@@ -37,18 +37,18 @@ export const count = (value: number): string => value.toLocaleString('en')
 const reasons = { sale: 'sold', damage: 'damaged', transfer: 'moved away' } as const
 
 /** What happened, as a short sentence. */
-export function sayHappening(happening: Happening): string {
-  switch (happening.type) {
+export function sayHappening({ type, data }: Booked): string {
+  switch (type) {
     case 'ItemAdded':
-      return `Added, reorder below ${count(happening.data.reorderLevel)}`
+      return `Added, reorder below ${count(data.reorderLevel)}`
     case 'StockReceived':
-      return `Received ${count(happening.data.quantity)}`
+      return `Received ${count(data.quantity)}`
     case 'StockPicked':
-      return `Picked ${count(happening.data.quantity)}, ${reasons[happening.data.reason]}`
+      return `Picked ${count(data.quantity)}, ${reasons[data.reason]}`
     case 'StockCounted':
-      return `Counted ${count(happening.data.quantity)}`
+      return `Counted ${count(data.quantity)}`
     case 'ReorderRequested':
-      return `Asked for ${count(happening.data.quantity)} more`
+      return `Asked for ${count(data.quantity)} more`
   }
 }
 
