@@ -70,7 +70,7 @@ test('[D3] an event that one client submits is delivered to another and to its a
   }
 })
 
-test('[L9] what the socket library refuses is closed with the code that the protocol names', async () => {
+test('[N9] what the socket library refuses is closed with the code that the protocol names', async () => {
   await start({ limits: { frameBytesMax: 20_000 } })
   const good = await connect().welcomed()
   const [utf8, large, binary] = [
@@ -88,7 +88,7 @@ test('[L9] what the socket library refuses is closed with the code that the prot
   await good.frame('pong')
 })
 
-test('[L9] random bytes and floods of frames end nothing but their own link', async () => {
+test('[N9] random bytes and floods of frames end nothing but their own link', async () => {
   await start()
   const good = await connect().welcomed()
   for (let round = 0; round < 30; round += 1) {
@@ -104,7 +104,7 @@ test('[L9] random bytes and floods of frames end nothing but their own link', as
   await good.frame('verdicts')
 })
 
-test('[L11] without `authenticate` only this machine is served, and that is said at the start', async () => {
+test('[N11] without `authenticate` only this machine is served, and that is said at the start', async () => {
   await start()
   expect(lines.join('')).toContain('"event":"loopback-only"')
   await app.close()
@@ -113,7 +113,7 @@ test('[L11] without `authenticate` only this machine is served, and that is said
   expect(lines.join('')).not.toContain('loopback-only')
 })
 
-test('[L11] a page of another origin may not connect, unless it is on the list', async () => {
+test('[N11] a page of another origin may not connect, unless it is on the list', async () => {
   await start()
   const own = address.slice('http://'.length)
   const origins = [undefined, `http://${own}`, 'https://evil.example', 'null']
@@ -132,14 +132,14 @@ test('[L11] a page of another origin may not connect, unless it is on the list',
   expect([listed.closed, unlisted.closed?.code]).toEqual([undefined, 1006])
 })
 
-test('[L11] another path and too many connections are refused before there is a socket', async () => {
+test('[N11] another path and too many connections are refused before there is a socket', async () => {
   await start({ connectionsMax: 1 })
   expect(await statusOf('/elsewhere')).toBe(404)
   await connect().welcomed()
   expect(await statusOf('/sync')).toBe(503)
 })
 
-test('[L12] health says whether the gateway is ready, and what it is waiting for', async () => {
+test('[N12] health says whether the gateway is ready, and what it is waiting for', async () => {
   await start()
   const health = await fetch(`${address}/healthz`)
   expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }])
@@ -151,7 +151,7 @@ test('[L12] health says whether the gateway is ready, and what it is waiting for
   expect((await fetch(`${address}/readyz`)).status).toBe(503)
 })
 
-test('[L12] no token and no data of an event is written to the log', async () => {
+test('[N12] no token and no data of an event is written to the log', async () => {
   await start({
     authenticate: ({ token }) => {
       if (token === 'canary-bad') throw new Error('no')
@@ -171,7 +171,7 @@ test('[L12] no token and no data of an event is written to the log', async () =>
   expect(lines.join('')).not.toContain('canary')
 })
 
-test('[L8] closing the app sends its clients away with 1001, and does not wait for them for ever', async () => {
+test('[N8] closing the app sends its clients away with 1001, and does not wait for them for ever', async () => {
   await start()
   const polite = await connect().welcomed()
   const deaf = await connect().welcomed()

@@ -116,7 +116,7 @@ async function restart(): Promise<string> {
   return await start()
 }
 
-test('[L8] SIGTERM sends clients away, and the process is gone in time', async () => {
+test('[N8] SIGTERM sends clients away, and the process is gone in time', async () => {
   const client = await connect(await start()).welcomed()
   const before = system.mono()
   expect(await kill('SIGTERM')).toBe(0)
@@ -125,7 +125,7 @@ test('[L8] SIGTERM sends clients away, and the process is gone in time', async (
   expect((await client.ended()).code).toBe(1001)
 })
 
-test('[L11] it refuses to serve others without `authenticate`', async () => {
+test('[N11] it refuses to serve others without `authenticate`', async () => {
   await expect(start({ HOST: '0.0.0.0' })).rejects.toThrow(
     /ended with 1: Refusing to serve 0.0.0.0/,
   )

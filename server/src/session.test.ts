@@ -43,7 +43,7 @@ async function welcomed(rest: Partial<FrameOf<'hello'>> = {}): Promise<TestClien
 }
 
 describe('hello', () => {
-  test('[L1] a client that says hello is welcomed with its author and the limits', async () => {
+  test('[N1] a client that says hello is welcomed with its author and the limits', async () => {
     const client = await welcomed({ token: 'ann' })
     expect(client.frames[0]).toMatchObject({
       protocol: 1,
@@ -52,14 +52,14 @@ describe('hello', () => {
     })
   })
 
-  test('[L2] whoever does not say hello in time is sent away', async () => {
+  test('[N2] whoever does not say hello in time is sent away', async () => {
     const client = new TestClient(gateway)
     await clock.pass(fixedLimits.helloMsMax)
     expect(client.closed).toEqual({ code: 4408, reason: 'HELLO_TIMEOUT' })
     expect(clock.timers).toBe(0)
   })
 
-  test('[L2] nothing is read before hello, and no hello longer than its bound', async () => {
+  test('[N2] nothing is read before hello, and no hello longer than its bound', async () => {
     const early = new TestClient(gateway)
     early.send({ type: 'ping' })
     expect(early.closed).toEqual({ code: 4400, reason: 'BAD_FRAME' })
@@ -68,7 +68,7 @@ describe('hello', () => {
     expect(long.closed).toEqual({ code: 1009, reason: 'FRAME_TOO_LARGE' })
   })
 
-  test('[L3] a client of another protocol is told which side is old', async () => {
+  test('[N3] a client of another protocol is told which side is old', async () => {
     // No version is older than ours yet, so the other side of this cannot be shown.
     const young = new TestClient(gateway)
     young.send(hello(clock.system, { protocolMin: 2, protocolMax: 3 }))
@@ -78,7 +78,7 @@ describe('hello', () => {
     expect(young.closed?.code).toBe(4426)
   })
 
-  test('[L4] an unknown token is UNAUTHENTICATED; an authority that fails is no verdict on the token', async () => {
+  test('[N4] an unknown token is UNAUTHENTICATED; an authority that fails is no verdict on the token', async () => {
     const nobody = new TestClient(gateway)
     nobody.send(hello(clock.system, { token: undefined } as object))
     await clock.settle()
@@ -91,7 +91,7 @@ describe('hello', () => {
     expect(unlucky.types).toEqual(['goaway'])
   })
 
-  test('[L4] an authority that never answers does not keep a client for ever', async () => {
+  test('[N4] an authority that never answers does not keep a client for ever', async () => {
     open({ authenticate: () => new Promise(() => {}) })
     const client = new TestClient(gateway)
     client.send(hello(clock.system))
@@ -100,7 +100,7 @@ describe('hello', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('[L5] the newest link of a client wins; another author with the same client id is another client', async () => {
+  test('[N5] the newest link of a client wins; another author with the same client id is another client', async () => {
     const clientId = clock.system.uuid()
     const first = await welcomed({ clientId })
     const other = await welcomed({ clientId, token: 'eve' })
@@ -116,7 +116,7 @@ describe('hello', () => {
 })
 
 describe('staying', () => {
-  test('[L6] a silent link is closed, one that pings is kept', async () => {
+  test('[N6] a silent link is closed, one that pings is kept', async () => {
     const [silent, alive] = [await welcomed(), await welcomed()]
     for (let count = 0; count < 4; count += 1) {
       alive.send({ type: 'ping' })
@@ -127,7 +127,7 @@ describe('staying', () => {
     expect(alive.of('pong')).toHaveLength(4)
   })
 
-  test('[L7] a token that ends ends the link, unless it is renewed in time', async () => {
+  test('[N7] a token that ends ends the link, unless it is renewed in time', async () => {
     const authenticate = ({ token = '' }) => {
       const [author = '', seconds] = token.split('/')
       return { author, expiresAt: clock.system.now() + Number(seconds) * 1_000 }
@@ -145,7 +145,7 @@ describe('staying', () => {
     expect(goesOn.closed).toBeUndefined()
   })
 
-  test('[L7] a token of somebody else does not renew the link', async () => {
+  test('[N7] a token of somebody else does not renew the link', async () => {
     const client = await welcomed({ token: 'ann' })
     client.send({ type: 'reauth', token: 'eve' })
     await clock.settle()
@@ -156,7 +156,7 @@ describe('staying', () => {
     expect(client.closed?.code).toBe(4403)
   })
 
-  test('[L7] what may not be read any more is revoked when the token is renewed', async () => {
+  test('[N7] what may not be read any more is revoked when the token is renewed', async () => {
     let allowed = true
     open({ authorize: () => (allowed ? 'allow' : 'hold') })
     const client = await welcomed({ subscriptions: [name] })
@@ -172,7 +172,7 @@ describe('staying', () => {
     expect(client.entries).toEqual([])
   })
 
-  test('[L8] a gateway that closes tells everybody when to come back, and leaves nothing running', async () => {
+  test('[N8] a gateway that closes tells everybody when to come back, and leaves nothing running', async () => {
     const clients = [await welcomed({ subscriptions: [name] }), await welcomed()]
     await gateway.close()
     for (const client of clients) {
@@ -219,7 +219,7 @@ describe('bad frames', () => {
     ['too large', `{"type":"ping","x":"${'x'.repeat(1_048_576)}"}`, 1009],
   ]
   test.each(badFrames)(
-    '[L9] %s ends the link that sent it, and no other',
+    '[N9] %s ends the link that sent it, and no other',
     async (_what, message, code) => {
       const [bad, good] = [await welcomed(), await welcomed()]
       bad.say(message)
@@ -232,7 +232,7 @@ describe('bad frames', () => {
     },
   )
 
-  test('[L9] an unknown frame is answered, unknown fields are not, and the link stays', async () => {
+  test('[N9] an unknown frame is answered, unknown fields are not, and the link stays', async () => {
     const client = await welcomed()
     client.say('{"type":"telepathy"}')
     client.say('{"type":"ping","since":"version 9"}')
@@ -243,7 +243,7 @@ describe('bad frames', () => {
     expect(client.closed).toBeUndefined()
   })
 
-  test('[L10] more than the limits allow ends the link with TOO_MANY', async () => {
+  test('[N10] more than the limits allow ends the link with TOO_MANY', async () => {
     open({ limits: { subscriptionsMax: 2, submitEventsMax: 2, unansweredEventsMax: 3 } })
     const scopes = ['a', 'b', 'c'].map((scope) => ({ topic: 'inventory', scope }))
     const reader = new TestClient(gateway)

@@ -4,7 +4,7 @@ import { backoffMs } from './backoff.ts'
 
 const options = { firstMs: 500, maxMs: 30_000 }
 
-test('[L4] the wait is spread over everything below the cap, so clients do not come back together', () => {
+test('[L1] the wait is spread over everything below the cap, so clients do not come back together', () => {
   const waits = [0, 0.25, 0.5, 0.75].map((at) => backoffMs(options, 20, () => at))
   expect(waits).toEqual([0, 7_500, 15_000, 22_500])
 })
@@ -14,7 +14,7 @@ test('the ceiling doubles from the first wait up to the cap', () => {
   expect(ceilings).toEqual([499, 999, 1_999, 29_999, 29_999, 29_999])
 })
 
-test('[L4] the wait is never shorter than what the other side asked for', () => {
+test('[L1] the wait is never shorter than what the other side asked for', () => {
   fc.assert(
     fc.property(
       fc.nat(100),

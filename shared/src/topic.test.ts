@@ -34,7 +34,7 @@ test('data is what its schema returns, whichever library the schema is from', ()
   expect(inventory.check('StockCounted', 1, { quantity: 7 })).toEqual({ quantity: 7 })
 })
 
-test('[G5] data that does not fit is refused with the field and the reason', () => {
+test('[G4] data that does not fit is refused with the field and the reason', () => {
   expect(codeOf(() => inventory.check('StockReceived', 1, { quantity: -1 }))).toEqual({
     code: 'SCHEMA_INVALID',
     details: { issues: [{ path: 'quantity', message: expect.stringContaining('>0') as string }] },
