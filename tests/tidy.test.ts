@@ -87,7 +87,10 @@ test('a driver is named in one place, so that nobody loads it who does not ask f
       'client/src/store/sqlite.ts',
     ],
     pg: ['server/src/consumer/processed/postgres.ts'],
-    '@azure/service-bus': ['server/src/broker/service-bus.ts'],
+    '@azure/service-bus': [
+      'server/src/broker/service-bus.ts',
+      'server/src/broker/service-bus-inspect.ts',
+    ],
     react: ['client/src/react.ts'],
   }
   const found = offenders(product, (path) =>

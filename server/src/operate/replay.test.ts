@@ -1,8 +1,10 @@
 import type { Position } from '@tidemark/shared'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { isMeantFor } from '../cloudevents.ts'
+import { consume } from '../consumer/consume.ts'
+import { memoryProcessed } from '../consumer/processed/memory.ts'
 import { replay, type ReplayOptions, type ReplayProgress } from './replay.ts'
-import { openWorld, type OperateWorld, quantitiesOf, shop } from './testing/world.ts'
+import { inventory, openWorld, type OperateWorld, quantitiesOf, shop } from './testing/world.ts'
 
 let world: OperateWorld
 beforeEach(() => {
@@ -48,6 +50,28 @@ test('[O10] what is replayed is meant for one subscription, and what is not is m
   expect(isMeantFor(other, 'purchasing')).toBe(false)
   expect(isMeantFor(other, 'Reporting')).toBe(true)
   expect(isMeantFor({ ...other, attributes: {} }, 'purchasing')).toBe(true)
+})
+
+test('[O10] a consumer handles what is replayed for it, and passes by what is replayed for others', async () => {
+  const heard: [string, boolean][] = []
+  const consumers = await Promise.all(
+    ['purchasing', 'reporting'].map((name) =>
+      consume(inventory, {
+        name,
+        broker: world.broker,
+        processed: memoryProcessed(),
+        ordered: false,
+        system: world.system,
+        on: { StockReceived: (_event, { replayed }) => void heard.push([name, replayed]) },
+      }),
+    ),
+  )
+  await world.append('sku-1', { quantity: 1 })
+  await run()
+  await vi.waitFor(() => expect(consumers.map(({ counts }) => counts.received)).toEqual([1, 1]))
+  await vi.waitFor(() => expect(heard).toEqual([['reporting', true]]))
+  expect(consumers[0]?.counts).toMatchObject({ ignored: 1, processed: 0 })
+  for (const consumer of consumers) await consumer.close()
 })
 
 test('[O10] a run that was broken off and is resumed with its number doubles nothing; another run passes', async () => {
