@@ -1,5 +1,6 @@
 import { Dexie } from 'dexie'
 import { IDBDatabase, IDBFactory, IDBKeyRange, IDBTransaction } from 'fake-indexeddb'
+import { system as realSystem } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createTestSystem } from '../testing.ts'
 import { dexieStore } from './dexie.ts'
@@ -76,6 +77,17 @@ test('[A8] a connection that was lost behind our back is opened again', async ()
   expect(await store.append([{ ...log, lines: ['2'] }])).toEqual([2])
   IDBDatabase.prototype.transaction = transaction
   await store.close()
+})
+
+test('[A8] a call that comes at any moment while the database is being made waits for it', async () => {
+  for (let moments = 0; moments < 40; moments++) {
+    const store = dexieStore({ name: 'new', indexedDB: new IDBFactory(), IDBKeyRange })
+    const opening = store.open()
+    for (let moment = 0; moment < moments; moment++) await realSystem.breathe()
+    const appending = store.append([{ ...log, lines: ['{}'] }])
+    await Promise.all([opening, appending])
+    await store.close()
+  }
 })
 
 /** As Chrome does on a full disk: all requests succeed, then the transaction aborts. */

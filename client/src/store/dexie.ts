@@ -83,6 +83,7 @@ class DexieStore implements Store {
   readonly #tails = new Map<string, PlacedSegment>()
   /** Rows that are known to have their record for themselves. */
   readonly #alone = new Set<number>()
+  #opening: Promise<void> | undefined
   #isClosed = false
   #isOutdated = false
 
@@ -332,16 +333,25 @@ class DexieStore implements Store {
   async #connect(): Promise<void> {
     if (this.#isClosed) throw new TidemarkError('STORAGE_LOST', { reason: 'closed' })
     if (this.#isOutdated) throw new TidemarkError('STORE_TOO_NEW')
-    if (this.#db.isOpen()) return
-    await this.#checkVersion()
+    // While it makes or upgrades the database, Dexie already calls it open.
+    if (this.#db.isOpen() && !this.#opening) return
+    const opening = (this.#opening ??= this.#open())
     await new Promise<void>((resolve, reject) => {
       const blocked = (): void => reject(new TidemarkError('STORAGE_BLOCKED'))
       const cancel = this.#system.after(openMsMax, blocked)
-      this.#db.open().then(
-        () => (cancel(), resolve()),
-        (error: unknown) => (cancel(), reject(toTidemarkError(error))),
-      )
+      opening.then(resolve, reject).finally(cancel)
     })
+  }
+
+  async #open(): Promise<void> {
+    try {
+      await this.#checkVersion()
+      await this.#db.open()
+    } catch (error) {
+      throw toTidemarkError(error)
+    } finally {
+      this.#opening = undefined
+    }
   }
 
   /** Dexie opens a database of a newer version too, and mends what it misses there. This code must not write to one. */
