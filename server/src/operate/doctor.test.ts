@@ -101,9 +101,7 @@ beforeAll(async () => {
 afterAll(() => emulator.close())
 
 test('[O11] over links alone, a provisioned emulator is seen as declared, and a different declaration as different', async () => {
-  const look = inspectByLinks(
-    (settings) => new ServiceBusClient(emulator.connectionString, settings),
-  )
+  const look = inspectByLinks({ connectionString: emulator.connectionString })
   const { inspector } = look
   const same = planTopology({ topics: [inventory], consumers })
   const severities = (await examine({ plan: same, inspector, messageBytesMax: 262_144 })).map(
