@@ -1,6 +1,14 @@
 /** What Tidemark's client and gateway agree on. */
 export { assert, unreachable } from './assert.ts'
 export { backoffMs, type BackoffOptions } from './backoff.ts'
+export {
+  type AnyCommand,
+  type Command,
+  decide,
+  type Decided,
+  type Denial,
+  refuse,
+} from './command.ts'
 export { Doorbell } from './doorbell.ts'
 export {
   type ErrorCode,
@@ -41,12 +49,22 @@ export {
   writeFrame,
 } from './frames.ts'
 export { defaultLimits, fixedLimits, type Limits } from './limits.ts'
-export { type AnyModel, fold, type Folds, type Model, model, type StateOf } from './model.ts'
+export {
+  type AnyModel,
+  type CommandsOf,
+  type Compensation,
+  fold,
+  type Folds,
+  type Model,
+  model,
+  type StateOf,
+} from './model.ts'
 export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
 export { type DeadLettered, findReservedFault, isReservedType } from './reserved.ts'
 export { type Cancel, sleep, system, type System } from './system.ts'
 export {
+  type AnyDrafts,
   type DataOf,
   type EntryOf,
   type Schemas,

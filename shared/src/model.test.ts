@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import * as z from 'zod'
 import type { DomainEvent, EventId } from './event.ts'
+import { decide, refuse } from './command.ts'
 import { fold, model } from './model.ts'
 import { topic } from './topic.ts'
 
@@ -45,4 +46,45 @@ test('a state belongs to the stream, unless the model says otherwise', () => {
     on: { StockReceived: (count) => count + 1 },
   })
   expect(byAuthor.key(event('StockReceived', {}))).toBe('u-1')
+})
+
+const shelf = item
+  .command('pick', z.object({ quantity: z.int().positive() }), (state, { quantity }, emit) =>
+    state.onHand < quantity
+      ? refuse('OUT_OF_STOCK', { onHand: state.onHand })
+      : emit.StockReceived({ quantity: -quantity }),
+  )
+  .compensate('StockReceived', ({ data }, emit) => emit.StockReceived({ quantity: -data.quantity }))
+const emit = inventory.stream('sku-1')
+
+test('[M6] a command decides on a state: events of its stream, or a refusal with details', () => {
+  expect(decide(shelf.commands.pick, { onHand: 5 }, { quantity: 2 }, emit)).toEqual({
+    ok: true,
+    drafts: [emit.StockReceived({ quantity: -2 })],
+  })
+  expect(decide(shelf.commands.pick, { onHand: 1 }, { quantity: 2 }, emit)).toEqual({
+    ok: false,
+    code: 'OUT_OF_STOCK',
+    details: { onHand: 1 },
+  })
+})
+
+test('[M6] an input that does not fit its schema does not reach the command', () => {
+  expect(() => decide(shelf.commands.pick, { onHand: 5 }, { quantity: -2 }, emit)).toThrow(
+    'SCHEMA_INVALID',
+  )
+})
+
+test('a model with a command is another model, and one over streams has none', () => {
+  expect(Object.keys(item.commands)).toEqual([])
+  expect(shelf.initial).toBe(item.initial)
+  const byAuthor = model(inventory, { version: 1, initial: 0, key: (e) => e.author, on: {} })
+  expect(() => byAuthor.command('reset', z.object({}), () => refuse('NO'))).toThrow('by key')
+})
+
+test('a model says how an event is taken back', () => {
+  const received = event('StockReceived', { quantity: 4 })
+  expect(shelf.compensations['StockReceived']?.(received, emit)).toEqual(
+    emit.StockReceived({ quantity: -4 }),
+  )
 })

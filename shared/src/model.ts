@@ -2,8 +2,11 @@
  * Models: state folded from events. A fold is a pure function of the state and the entry; the same
  * entries give the same state in the browser, at the gateway and in a test.
  */
-import type { DomainEvent } from './event.ts'
-import type { Topic, DataOf } from './topic.ts'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { assert } from './assert.ts'
+import type { Command, Decided, Denial } from './command.ts'
+import type { DomainEvent, Draft } from './event.ts'
+import type { AnyDrafts, DataOf, StreamDrafts, Topic } from './topic.ts'
 
 /** One pure function for each event type that matters to the model. Pending events have no place in the log yet. */
 export type Folds<T extends Topic, State> = {
@@ -13,23 +16,56 @@ export type Folds<T extends Topic, State> = {
   ) => State
 }
 
-/** A state for each key, folded from a topic's events. */
-export interface Model<T extends Topic = Topic, State = unknown> {
+/** A state for each key, folded from a topic's events, and the commands that decide on it. */
+export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
   readonly topic: T
   /** Raise it when `on` or `initial` changes: what is stored is then folded anew. */
   readonly version: number
   readonly initial: State
-  /** Which state an event belongs to. Its stream, unless said otherwise. */
+  /** Which state an event belongs to: its stream, unless said otherwise. */
   readonly key: (event: DomainEvent) => string
+  /** Are its states those of streams? Only such a model has commands. */
+  readonly isByStream: boolean
   readonly on: Folds<T, State>
+  readonly commands: C
+  /** How the app takes back what an event of a type has done. */
+  readonly compensations: Readonly<Record<string, Compensation | undefined>>
+  /** The same model with one more command. `decide` is pure; it answers with events of `emit`, or with `refuse(…)`. */
+  command<Name extends string, S extends StandardSchemaV1, const D extends Decided>(
+    name: Name,
+    schema: S,
+    decide: (
+      state: State,
+      input: StandardSchemaV1.InferOutput<S>,
+      emit: StreamDrafts<T['name'], T['schemas']>,
+    ) => D,
+  ): Model<
+    T,
+    State,
+    C & Readonly<Record<Name, Command<StandardSchemaV1.InferInput<S>, Extract<D, Denial>>>>
+  >
+  /** The same model, knowing how to take back one type of event: by other events of the same stream. */
+  compensate<Type extends keyof T['schemas'] & string>(
+    type: Type,
+    compensation: (
+      event: DomainEvent<Type, DataOf<T, Type>>,
+      emit: StreamDrafts<T['name'], T['schemas']>,
+    ) => Draft | readonly Draft[],
+  ): Model<T, State, C>
 }
 
-/** A model of any topic and state. */
-// oxlint-disable-next-line typescript/no-explicit-any -- a Model is invariant in both; only any holds them all
-export type AnyModel = Model<any, any>
+/** Events that take back what `event` has done. */
+export type Compensation = (event: DomainEvent, emit: AnyDrafts) => Draft | readonly Draft[]
+
+/** A model of any topic, state and commands. */
+// oxlint-disable-next-line typescript/no-explicit-any -- a Model is invariant in all; only any holds them all
+export type AnyModel = Model<any, any, any>
 
 /** The state that a model folds to. */
-export type StateOf<M> = M extends Model<infer _T, infer State> ? State : never
+export type StateOf<M> = M extends Model<infer _T, infer State, infer _C> ? State : never
+
+/** The commands that a model has. */
+export type CommandsOf<M> = M extends Model<infer _T, infer _S, infer C> ? C : never
 
 /**
  * Defines a model.
@@ -49,13 +85,38 @@ export function model<T extends Topic, State>(
     readonly key?: (event: DomainEvent) => string
     readonly on: Folds<T, NoInfer<State>>
   },
-): Model<T, State> {
-  return { topic, key: (event) => event.stream, ...definition }
+): Model<T, State, Readonly<Record<never, Command>>> {
+  const isByStream = definition.key === undefined
+  return build({
+    topic,
+    isByStream,
+    key: (event: DomainEvent) => event.stream,
+    ...definition,
+    commands: {},
+    compensations: {},
+  }) as Model<T, State, Readonly<Record<never, Command>>>
+}
+
+type Parts = Omit<AnyModel, 'command' | 'compensate'>
+
+function build(parts: Parts): AnyModel {
+  return {
+    ...parts,
+    command(name: string, schema: StandardSchemaV1, decide: Command['decide']) {
+      assert(parts.isByStream, `${parts.topic.name} models by key have no commands`)
+      return build({ ...parts, commands: { ...parts.commands, [name]: { schema, decide } } })
+    },
+    compensate: (type, compensation) =>
+      build({
+        ...parts,
+        compensations: { ...parts.compensations, [type]: compensation as Compensation },
+      }),
+  }
 }
 
 /** The state after an event. Types that the model does not name leave it as it is. */
 export function fold<T extends Topic, State>(
-  model: Model<T, State>,
+  model: Pick<Model<T, State>, 'on'>,
   state: State,
   event: DomainEvent,
 ): State {

@@ -18,6 +18,10 @@ export type StreamDrafts<Name extends string, S extends Schemas> = {
   ) => Draft<Name, Type, StandardSchemaV1.InferInput<S[Type]>>
 }
 
+/** The builders of a stream of any topic. */
+// oxlint-disable-next-line typescript/no-explicit-any -- builders are contravariant in their data; only any holds them all
+export type AnyDrafts = StreamDrafts<string, any>
+
 /** A family of event types. Without arguments: any topic. */
 // oxlint-disable-next-line typescript/no-explicit-any -- builders are contravariant in their data; only any holds them all
 export interface Topic<Name extends string = string, S extends Schemas = any> {
@@ -50,6 +54,16 @@ const readIssues = (issues: readonly StandardSchemaV1.Issue[]): SchemaIssues =>
     path: path.map((step) => String(typeof step === 'object' ? step.key : step)).join('.'),
     message: message.slice(0, 200),
   }))
+
+/** What a schema returns for `data`. Throws `SCHEMA_INVALID`. */
+export function checkSchema(schema: StandardSchemaV1, data: unknown): unknown {
+  const result = schema['~standard'].validate(data)
+  assert(!(result instanceof Promise), 'a schema is synchronous')
+  if (result.issues) {
+    throw new TidemarkError('SCHEMA_INVALID', { issues: readIssues(result.issues) })
+  }
+  return result.value
+}
 
 /**
  * Defines a topic.
@@ -85,12 +99,7 @@ export function topic<const Name extends string, const S extends Schemas>(
       if (!schema || versions[type] !== version) {
         throw new TidemarkError('UNKNOWN_TYPE', { topic: name, type, version })
       }
-      const result = schema['~standard'].validate(data)
-      assert(!(result instanceof Promise), `the schema of ${name}/${type} is synchronous`)
-      if (result.issues) {
-        throw new TidemarkError('SCHEMA_INVALID', { issues: readIssues(result.issues) })
-      }
-      return result.value
+      return checkSchema(schema, data)
     },
   }
 }
