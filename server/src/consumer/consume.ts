@@ -45,7 +45,7 @@ export interface ConsumeOptions<T extends Topic, Tx> {
   readonly sagas?: readonly AnySaga<Tx>[]
   /** Keeps the order of each stream, by the subscription's sessions; a failure holds its stream. Default: true. */
   readonly ordered?: boolean
-  /** Streams (or events, where order does not matter) that are worked on side by side. Default: 16. */
+  /** Streams (or events, where order does not matter) that are worked on side by side. Default: 32. */
   readonly concurrency?: number
   /** When a failed event is tried again. Default: after 250 ms, doubling to a minute, with full jitter. */
   readonly retry?: Partial<RetryOptions>
@@ -155,7 +155,7 @@ function start<T extends Topic, Tx>(
   const intake = createIntake(settings, {
     subscription: options.subscription ?? name,
     ordered: options.ordered ?? true,
-    concurrency: options.concurrency ?? 16,
+    concurrency: options.concurrency ?? 32,
     batchEventsMax: options.batchEventsMax ?? 100,
     batchMsMax: options.batchMsMax ?? 500,
     onUnknown:

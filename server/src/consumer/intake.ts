@@ -12,6 +12,7 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import type { Received, Receiver, Settlement } from '../broker/broker.ts'
+import { isMeantFor } from '../cloudevents.ts'
 import { withDeadline } from '../deadline.ts'
 import { type Delivery, interestIn, openMessage } from './delivery.ts'
 import { handleBatch } from './handle.ts'
@@ -63,6 +64,7 @@ export interface Intake {
 export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions): Intake {
   const { broker, topic, system, logger, name, counts } = settings
   const { subscription, ordered, concurrency } = options
+  const laneCount = Math.max(1, Math.min(concurrency, settings.processed.transactionsMax))
   const stop = new AbortController()
   const room = new Doorbell()
   let state: ConsumerState = { state: 'running' }
@@ -93,7 +95,9 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
   /** Receives for as long as it goes well. */
   async function receive(onSuccess: () => void): Promise<void> {
     const sessions = ordered ? concurrency : undefined
-    const receiver = broker.receiver({ topic: topic.name, subscription, sessions })
+    const unsettledMax = 2 * options.batchEventsMax * laneCount
+    const place = { topic: topic.name, subscription }
+    const receiver = broker.receiver({ ...place, sessions, unsettledMax })
     const settling = createSettling(settings, receiver)
     const broken = new AbortController()
     let trouble: unknown
@@ -119,8 +123,7 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
   }
 
   function openLanes(settling: Settling, onTrouble: (error: unknown) => void): readonly Lane[] {
-    const count = Math.max(1, Math.min(concurrency, settings.processed.transactionsMax))
-    return Array.from({ length: count }, () =>
+    return Array.from({ length: laneCount }, () =>
       createLane({
         system,
         batchEventsMax: options.batchEventsMax,
@@ -151,10 +154,11 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
         await room.wait(stop.signal)
         continue
       }
-      const late = () => new TidemarkError('BROKER_UNAVAILABLE', { reason: 'no answer' })
-      const taken = receiver.receive(max, receiveMs)
-      const messages = await withDeadline(system, receiveMs + graceMs, taken, late)
+      const asked = system.mono()
+      const messages = await look(receiver, max)
       if (messages.length > 0) heardAt = system.mono()
+      // A receiver that somebody else has closed has nothing, and says so at once.
+      else if (system.mono() - asked < receiveMs / 2) throw unavailable('the receiver is closed')
       if (state.state === 'stalled') {
         logger.info({ event: 'consumer-resumed', consumer: name }, 'events are consumed again')
       }
@@ -164,8 +168,17 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
     }
   }
 
+  function look(receiver: Receiver, max: number): Promise<readonly Received[]> {
+    const taken = receiver.receive(max, receiveMs)
+    return withDeadline(system, receiveMs + graceMs, taken, () => unavailable('no answer'))
+  }
+
   function place(message: Received, settling: Settling, lanes: readonly Lane[]): void {
     counts.received += 1
+    if (!isMeantFor(message, subscription)) {
+      counts.ignored += 1
+      return settling.complete(message)
+    }
     let delivery: Delivery
     try {
       delivery = openMessage(topic, ordered, message)
@@ -218,6 +231,9 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
     },
   }
 }
+
+const unavailable = (reason: string): TidemarkError =>
+  new TidemarkError('BROKER_UNAVAILABLE', { reason })
 
 const roomIn = (lanes: readonly Lane[]): number => Math.min(...lanes.map((lane) => lane.room()))
 

@@ -56,6 +56,7 @@ export function createLane(options: LaneOptions): Lane {
         ? Math.min(batchEventsMax, size * 2)
         : Math.max(1, Math.floor(batch.length / 2))
       options.onRoom()
+      await system.breathe()
     }
   }
 

@@ -22,7 +22,9 @@ export async function runLoop(options: LoopOptions): Promise<void> {
     try {
       const waitMs = Math.min(pollMs, (await options.work()) ?? pollMs)
       failures = 0
+      // A loop with much to do still lets sockets and timers have their turn.
       if (waitMs > 0) await waitForBell(system, bell, waitMs, stop)
+      else await system.breathe()
     } catch (error) {
       const waitMs = backoffMs(backoff, failures, system.random)
       failures += 1

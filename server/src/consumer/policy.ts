@@ -60,7 +60,7 @@ function readFailure(error: unknown): Failure {
 
 /** Text that an event and any database can carry: bounded, and without control characters. */
 const toPlain = (text: string, lengthMax: number): string =>
-  text.replaceAll(/\p{Cc}|\p{Cs}/gu, ' ').slice(0, lengthMax) || 'No reason was given.'
+  text.slice(0, lengthMax).replaceAll(/\p{Cc}|\p{Cs}/gu, ' ') || 'No reason was given.'
 
 /** How a stream is held after its first event failed for the `attempts`th time. */
 export function toHold(
