@@ -3,22 +3,20 @@
  * continue from; the outbox rows that they settle leave in the same transaction.
  */
 import {
-  backoffMs,
   type Cursor,
   type Entry,
   type Epoch,
   type FrameOf,
-  isTidemarkError,
   logKey,
   type LogName,
   parseEntry,
   type Position,
   sleep,
-  type System,
   TidemarkError,
   unreachable,
 } from '@tidemark/shared'
 import type { Follow } from './follow.ts'
+import { persist, type PersistPorts } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { Session } from './session.ts'
 import type { StatusCell } from './status.ts'
@@ -26,16 +24,14 @@ import type { Page, Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
 
 /** What applying needs. */
-export interface ApplyPorts {
+export interface ApplyPorts extends PersistPorts {
   readonly store: Store
   readonly replica: Replica
   readonly follow: Follow
   readonly turns: Turns
-  readonly system: System
   readonly status: StatusCell
   /** The database has changed: other tabs should have a look. */
   readonly onWritten: () => void
-  readonly onStorage: (error: unknown) => void
 }
 
 type Told = FrameOf<'subscribed' | 'deliver' | 'caughtUp' | 'reset' | 'revoked'>
@@ -70,7 +66,6 @@ const transactionBytesMax = 2_097_152
 const misfitsMax = 3
 /** What may not be read is asked for again after this time: permissions come back without a word. */
 const forbiddenMs = 60_000
-const backoff = { firstMs: 250, maxMs: 10_000 }
 const start = 0 as Position
 
 /** The applying side of one link: one frame after the other, several deliveries in one transaction. */
@@ -229,29 +224,22 @@ function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written 
 
 /** Writes until the disk takes it or the link ends. Answers `false` where another tab has moved a cursor. */
 async function write(
-  { store, replica, follow, turns, system, onWritten, onStorage }: ApplyPorts,
+  ports: ApplyPorts,
   pages: readonly Written[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  for (let failures = 0; !signal.aborted; failures++) {
-    try {
-      const isWritten = await turns(async () => {
-        const settled = pages.flatMap((page) => replica.settledBy(page.entries))
-        if (!(await store.apply(pages.map(toPage), settled))) return false
-        for (const page of pages) replica.applied(page, page.entries, page.cursor)
-        return true
-      })
-      onStorage(undefined)
-      if (isWritten) onWritten()
-      else await follow.catchUp()
-      return isWritten
-    } catch (error) {
-      if (!isTidemarkError(error)) throw error
-      onStorage(error)
-      await sleep(system, backoffMs(backoff, failures, system.random), signal)
-    }
-  }
-  return false
+  const { store, replica, follow, turns, onWritten } = ports
+  const isWritten = await persist(ports, signal, () =>
+    turns(async () => {
+      const settled = pages.flatMap((page) => replica.settledBy(page.entries))
+      if (!(await store.apply(pages.map(toPage), settled))) return false
+      for (const page of pages) replica.applied(page, page.entries, page.cursor)
+      return true
+    }),
+  )
+  if (isWritten) onWritten()
+  else if (isWritten === false) await follow.catchUp()
+  return isWritten ?? false
 }
 
 const toPage = ({ topic, scope, after, lines, cursor }: Written): Page => ({

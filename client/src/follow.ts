@@ -2,19 +2,17 @@
  * Disk to memory: what other tabs have written, and at the start everything. A bell says that something
  * is new; what it is, only the database says.
  */
-import { backoffMs, Doorbell, type EventId, sleep, type System } from '@tidemark/shared'
+import { Doorbell, type EventId } from '@tidemark/shared'
+import { persist, type PersistPorts } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
 
 /** What following needs. */
-export interface FollowPorts {
+export interface FollowPorts extends PersistPorts {
   readonly store: Store
   readonly replica: Replica
   readonly turns: Turns
-  readonly system: System
-  /** What the disk answered: an error, or nothing wrong. */
-  readonly onStorage: (error: unknown) => void
 }
 
 /** The follower of a tab. */
@@ -27,11 +25,10 @@ export interface Follow {
 
 /** Entries loaded in one turn, so that a big log does not stop the tab from doing anything else. */
 const bytesMax = 1_048_576
-const backoff = { firstMs: 500, maxMs: 30_000 }
 
 /** Starts to follow the database, until `signal` aborts. */
 export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
-  const { store, replica, turns, system, onStorage } = ports
+  const { store, replica, turns, onStorage } = ports
   const bell = new Doorbell()
   /** Events that have left the outbox, and whose verdict is on the disk. */
   const untold = new Set<EventId>()
@@ -59,18 +56,12 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   }
 
   async function run(): Promise<void> {
-    let failures = 0
     while (!signal.aborted) {
       await bell.wait(signal)
-      if (signal.aborted) return
       try {
-        await catchUp()
-        failures = 0
-        onStorage(undefined)
+        await persist(ports, signal, catchUp)
       } catch (error) {
         onStorage(error)
-        await sleep(system, backoffMs(backoff, failures++, system.random), signal)
-        bell.ring()
       }
     }
   }

@@ -8,17 +8,16 @@ import {
   type BatchVerdict,
   type EventId,
   type FrameOf,
-  isTidemarkError,
   type Limits,
   logKey,
   type Position,
   type Refusal,
   sleep,
   type SubmittedBatch,
-  type System,
   TidemarkError,
 } from '@tidemark/shared'
 import { utf8Length } from './bytes.ts'
+import { persist, type PersistPorts } from './persist.ts'
 import type { PendingBatch, Replica } from './replica.ts'
 import type { Session } from './session.ts'
 import type { StatusCell } from './status.ts'
@@ -26,16 +25,13 @@ import type { Accepted, Refused, Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
 
 /** What submitting needs. */
-export interface SubmitPorts {
+export interface SubmitPorts extends PersistPorts {
   readonly store: Store
   readonly replica: Replica
   readonly turns: Turns
-  readonly system: System
   readonly status: StatusCell
   /** The database has changed: other tabs should have a look. */
   readonly onWritten: () => void
-  /** What the disk answered: an error, or nothing wrong. */
-  readonly onStorage: (error: unknown) => void
 }
 
 /** More than the JSON that names one batch in a submit frame, in bytes. */
@@ -43,7 +39,6 @@ const batchHeadBytesMax = 400
 const frameHeadBytesMax = 100
 /** What the gateway did not take for now is offered again after this time. */
 const asideMs = 60_000
-const backoff = { firstMs: 250, maxMs: 10_000 }
 const laterJitter = { firstMs: 500, maxMs: 500 }
 
 /** The submitting side of one link. */
@@ -285,22 +280,17 @@ export class Submit {
     refused: readonly Refused[],
     accepted: readonly Accepted[],
   ): Promise<void> {
-    const { store, replica, turns, system, onWritten, onStorage } = this.#ports
+    const { store, replica, turns, onWritten } = this.#ports
     const settlement = { seqs, refused, accepted }
-    const { signal } = this.#session
-    for (let failures = 0; !signal.aborted; failures++) {
-      try {
-        await turns(async () => {
-          await store.settle(settlement)
-          replica.settle(settlement)
-        })
-        onStorage(undefined)
-        return onWritten()
-      } catch (error) {
-        if (!isTidemarkError(error)) return this.#session.fail(error)
-        onStorage(error)
-        await sleep(system, backoffMs(backoff, failures, system.random), signal)
-      }
+    const write = async (): Promise<void> => {
+      await store.settle(settlement)
+      replica.settle(settlement)
+      onWritten()
+    }
+    try {
+      await persist(this.#ports, this.#session.signal, () => turns(write))
+    } catch (error) {
+      this.#session.fail(error)
     }
   }
 }
