@@ -1,0 +1,285 @@
+/**
+ * A store in a SQLite file, for Node: the same client in a kiosk, a gateway at the edge, a command line.
+ * Several processes may open one file, as tabs share a database. What an append has resolved for
+ * survives a loss of power (`synchronous=FULL`).
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import {
+  type Cursor,
+  type EventId,
+  type LogName,
+  type Position,
+  system as realSystem,
+  type System,
+  TidemarkError,
+} from '@tidemark/shared'
+import type { Accepted, Identity, LoadedLog, OutboxRow, Refused, Store } from './store.ts'
+
+/** The layout of the file. A file with a higher number was written by a newer version. */
+const layout = 1
+const applicationId = 0x74696463
+
+const schema = `
+  create table device (clientId text not null, incarnation text not null);
+  create table outbox (seq integer primary key autoincrement, batch text not null);
+  create table logs (
+    topic text not null, scope text not null, cursor text, rewinds integer not null default 0,
+    primary key (topic, scope)
+  ) without rowid;
+  create table entries (
+    topic text not null, scope text not null, position integer not null, line text not null,
+    primary key (topic, scope, position)
+  ) without rowid;
+  create table refused (id text primary key, refused text not null) without rowid;
+  create table accepted (id text primary key, accepted text not null) without rowid;
+  pragma application_id = ${applicationId};
+  pragma user_version = ${layout};
+`
+
+const statements = {
+  identity: 'select clientId, incarnation from device',
+  introduce: 'insert into device values (?, ?)',
+  append: 'insert into outbox (batch) values (?)',
+  rows: 'select seq, batch from outbox where seq > ? order by seq',
+  isPending: 'select 1 as found from outbox where seq = ?',
+  settle: 'delete from outbox where seq = ?',
+  log: 'select cursor, rewinds from logs where topic = ? and scope = ?',
+  move: `insert into logs (topic, scope, cursor) values (?, ?, ?)
+    on conflict do update set cursor = excluded.cursor`,
+  rewound: 'update logs set rewinds = rewinds + 1 where topic = ? and scope = ?',
+  write: 'insert into entries values (?, ?, ?, ?)',
+  after: `select line from entries where topic = ? and scope = ? and position > ?
+    order by position`,
+  drop: 'delete from entries where topic = ? and scope = ? and position > ?',
+  refuse: 'insert or replace into refused values (?, ?)',
+  refused: 'select refused from refused',
+  discard: 'delete from refused where id = ?',
+  accept: 'insert or replace into accepted values (?, ?)',
+  accepted: 'select accepted from accepted where id = ?',
+} as const
+
+type Statements = { readonly [Name in keyof typeof statements]: StatementSync }
+type Row = Readonly<Record<string, string>>
+
+interface LogRow {
+  readonly cursor: string | null
+  readonly rewinds: number
+}
+
+/** What a SQLite store is made of. */
+export interface SqliteStoreOptions {
+  readonly system?: System
+}
+
+/** Opens a store on a file, which is made if it is not there, or on `:memory:`. */
+export function sqliteStore(path: string, { system = realSystem }: SqliteStoreOptions = {}): Store {
+  return new SqliteStore(path, system)
+}
+
+class SqliteStore implements Store {
+  readonly #path: string
+  readonly #system: System
+  #open: { readonly database: DatabaseSync; readonly run: Statements } | undefined
+  #isClosed = false
+
+  constructor(path: string, system: System) {
+    this.#path = path
+    this.#system = system
+  }
+
+  async open(): Promise<Identity> {
+    return this.#transact(({ identity, introduce }) => {
+      const known = identity.get() as unknown as Identity | undefined
+      if (known) return { ...known }
+      const made = { clientId: this.#system.uuid(), incarnation: this.#system.uuid() }
+      introduce.run(made.clientId, made.incarnation)
+      return made
+    })
+  }
+
+  async append(batches: Parameters<Store['append']>[0]): Promise<readonly number[]> {
+    return this.#transact(({ append }) =>
+      batches.map((batch) => Number(append.run(JSON.stringify(batch)).lastInsertRowid)),
+    )
+  }
+
+  async load(seen: Parameters<Store['load']>[0], bytesMax: number): ReturnType<Store['load']> {
+    return this.#transact((run) => ({
+      logs: seen.logs.map((log) => loadLog(run, log, bytesMax)),
+      rows: run.rows.all(seen.seq).map(toOutboxRow),
+      left: seen.pending.filter((seq) => !run.isPending.get(seq)),
+      refused: run.refused.all().map((row) => JSON.parse((row as Row)['refused'] ?? '') as Refused),
+    }))
+  }
+
+  async apply(pages: Parameters<Store['apply']>[0], settled: readonly number[]): Promise<boolean> {
+    return this.#transact((run) => {
+      const fits = pages.every((page) => (cursorOf(run, page)?.position ?? 0) === page.after)
+      if (!fits) return false
+      for (const { topic, scope, after, lines, cursor } of pages) {
+        for (const [at, line] of lines.entries()) run.write.run(topic, scope, after + at + 1, line)
+        run.move.run(topic, scope, JSON.stringify(cursor))
+      }
+      for (const seq of settled) run.settle.run(seq)
+      return true
+    })
+  }
+
+  async settle({ seqs, refused, accepted }: Parameters<Store['settle']>[0]): Promise<void> {
+    this.#transact((run) => {
+      for (const seq of seqs) run.settle.run(seq)
+      for (const each of refused) run.refuse.run(each.id, JSON.stringify(each))
+      for (const each of accepted) run.accept.run(each.id, JSON.stringify(each))
+    })
+  }
+
+  async rewind({ topic, scope }: LogName, cursor: Cursor): Promise<void> {
+    this.#transact((run) => {
+      run.drop.run(topic, scope, cursor.position)
+      run.move.run(topic, scope, JSON.stringify(cursor))
+      run.rewound.run(topic, scope)
+    })
+  }
+
+  async read(log: LogName, position: Position, bytesMax: number): ReturnType<Store['read']> {
+    return this.#transact((run) => readLines(run, log, position, bytesMax))
+  }
+
+  async accepted(id: EventId): Promise<Accepted | undefined> {
+    return this.#transact((run) => {
+      const row = run.accepted.get(id) as Row | undefined
+      return row && (JSON.parse(row['accepted'] ?? '') as Accepted)
+    })
+  }
+
+  async discard(ids: readonly EventId[]): Promise<void> {
+    this.#transact((run) => {
+      for (const id of ids) run.discard.run(id)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#open?.database.close()
+    this.#open = undefined
+  }
+
+  /** Runs one transaction. What it throws has written nothing. */
+  #transact<Result>(work: (run: Statements) => Result): Result {
+    if (this.#isClosed) throw new TidemarkError('STORAGE_LOST', { reason: 'closed' })
+    try {
+      this.#open ??= openFile(this.#path)
+      const { database, run } = this.#open
+      database.exec('begin immediate')
+      try {
+        const result = work(run)
+        database.exec('commit')
+        return result
+      } catch (error) {
+        if (database.isTransaction) database.exec('rollback')
+        throw error
+      }
+    } catch (error) {
+      throw toTidemarkError(error)
+    }
+  }
+}
+
+function openFile(path: string) {
+  const database = new DatabaseSync(path)
+  try {
+    database.exec(`
+      pragma busy_timeout = 2000; pragma journal_mode = wal; pragma synchronous = full;
+      pragma journal_size_limit = 67108864;
+    `)
+    prepareLayout(database)
+    const run = Object.fromEntries(
+      Object.entries(statements).map(([name, sql]) => [name, database.prepare(sql)]),
+    ) as Statements
+    return { database, run }
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function prepareLayout(database: DatabaseSync): void {
+  const pragma = (name: string) => Number(database.prepare(`pragma ${name}`).get()?.[name])
+  database.exec('begin immediate')
+  try {
+    const found = pragma('user_version')
+    if (found > layout) throw new TidemarkError('STORE_TOO_NEW')
+    const isOurs = pragma('application_id') === applicationId
+    const isEmpty = !database.prepare('select 1 from sqlite_schema').get()
+    if (!isOurs && !isEmpty) {
+      throw new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'a file of another program' })
+    }
+    if (isEmpty) database.exec(schema)
+    database.exec('commit')
+  } catch (error) {
+    if (database.isTransaction) database.exec('rollback')
+    throw error
+  }
+}
+
+const cursorOf = (run: Statements, { topic, scope }: LogName): Cursor | undefined => {
+  const row = run.log.get(topic, scope) as LogRow | undefined
+  return row?.cursor ? (JSON.parse(row.cursor) as Cursor) : undefined
+}
+
+const toOutboxRow = (row: unknown): OutboxRow => {
+  const { seq, batch } = row as { readonly seq: number; readonly batch: string }
+  return { ...(JSON.parse(batch) as Omit<OutboxRow, 'seq'>), seq }
+}
+
+function loadLog(
+  run: Statements,
+  { topic, scope, position }: LogName & { readonly position: Position },
+  bytesMax: number,
+): LoadedLog {
+  const log = { topic, scope }
+  const { rewinds = 0 } = (run.log.get(topic, scope) as LogRow | undefined) ?? {}
+  const page = readLines(run, log, position, bytesMax)
+  return { ...log, cursor: cursorOf(run, log), rewinds, ...page }
+}
+
+function readLines(
+  run: Statements,
+  { topic, scope }: LogName,
+  position: Position,
+  bytesMax: number,
+): { readonly lines: readonly string[]; readonly more: boolean } {
+  const lines: string[] = []
+  let bytes = 0
+  for (const row of run.after.iterate(topic, scope, position)) {
+    if (lines.length > 0 && bytes >= bytesMax) return { lines, more: true }
+    const { line } = row as { readonly line: string }
+    lines.push(line)
+    bytes += line.length
+  }
+  return { lines, more: false }
+}
+
+/** SQLite's primary result codes. */
+const busy = 5
+const locked = 6
+const readOnly = 8
+const full = 13
+const cannotOpen = 14
+const notADatabase = 26
+const corrupt = 11
+
+function toTidemarkError(error: unknown): TidemarkError {
+  if (error instanceof TidemarkError) return error
+  const { errcode = 0, message } = error as { readonly errcode?: number; readonly message: string }
+  const primary = errcode & 0xff
+  const options = { cause: error }
+  if (primary === full) return new TidemarkError('STORAGE_FULL', undefined, options)
+  if (primary === busy || primary === locked) {
+    return new TidemarkError('STORAGE_BLOCKED', undefined, options)
+  }
+  if ([readOnly, cannotOpen, notADatabase, corrupt].includes(primary)) {
+    return new TidemarkError('STORAGE_UNAVAILABLE', { reason: message }, options)
+  }
+  return new TidemarkError('STORAGE_LOST', { reason: message }, options)
+}
