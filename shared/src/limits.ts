@@ -45,7 +45,7 @@ export const fixedLimits = {
   /** A stream's name, in characters; `keyLengthMax` bounds it together with its scope. */
   streamLengthMax: 127,
   /** A `hello` frame, in UTF-16 code units: nothing longer is read from a peer we do not know yet. */
-  helloLengthMax: 16_384,
+  helloLengthMax: 32_768,
   /** A connection that has not said hello is closed after this many milliseconds. */
   helloMsMax: 5_000,
 } as const
