@@ -13,6 +13,8 @@ export interface GatewayConfig extends Omit<GatewayPluginOptions, 'log' | 'syste
   readonly host?: string
   /** The port to listen on, unless `PORT` names one. 4747 unless said otherwise. */
   readonly port?: number
+  /** How long the broker shall know a message id again, as ISO 8601, for `tidemark provision`. `PT1H` unless said otherwise. */
+  readonly duplicateWindow?: string
 }
 
 /**
