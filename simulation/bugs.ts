@@ -3,6 +3,7 @@
  * to be caught by the invariant that names it; a simulation that lets one pass proves nothing.
  */
 import type { Invariant } from './checks.ts'
+import type { Rates } from './options.ts'
 
 /** A change of a source file. */
 export interface Edit {
@@ -21,7 +22,205 @@ export interface Bug {
   readonly caughtBy: readonly Invariant[]
   /** It has to be caught within so many seeds. */
   readonly seeds: number
+  /** Faults that happen more often than in other runs, where the bug needs two of them to meet. */
+  readonly rates?: Partial<Rates>
 }
 
+const one = (file: string, find: string, replace: string): readonly Edit[] => [
+  { file, find, replace },
+]
+
 /** All of them. */
-export const bugs: readonly Bug[] = []
+export const bugs: readonly Bug[] = [
+  {
+    name: 'a disk that answers before it has written',
+    edits: one(
+      'simulation/log-disk.ts',
+      'liesMs = 0 } = this.#options',
+      'liesMs = 300 } = this.#options',
+    ),
+    caughtBy: ['I1', 'I3'],
+    seeds: 10,
+  },
+  {
+    name: 'no dedupe at the gateway',
+    edits: one(
+      'server/src/log/judge.ts',
+      'const known = findKnown(attempt, transaction) ?? findDenial(attempt, transaction)',
+      'const known = findDenial(attempt, transaction)',
+    ),
+    caughtBy: ['I8'],
+    seeds: 10,
+  },
+  {
+    name: 'a repeated id is judged again',
+    edits: one(
+      'server/src/log/judge.ts',
+      'const known = findKnown(attempt, transaction) ?? findDenial(attempt, transaction)',
+      'const known = findDenial(attempt, transaction) ?? findKnown(attempt, transaction)',
+    ),
+    caughtBy: ['I8'],
+    seeds: 40,
+    rates: { refuse: 15_000, reset: 4_000, gatewayCrash: 20_000 },
+  },
+  {
+    name: 'the gateway takes a submit whose number it does not expect',
+    edits: one(
+      'server/src/lane.ts',
+      'if (n !== this.#expected || this.#closed) return',
+      'if (this.#closed) return',
+    ),
+    caughtBy: ['I5', 'I1'],
+    seeds: 40,
+    rates: { logFull: 20_000, hold: 20_000 },
+  },
+  {
+    name: 'what was ignored is sent again behind what was not',
+    edits: one(
+      'client/src/submit.ts',
+      'this.#unsent = [...ignored, ...this.#unsent]',
+      'this.#unsent = [...this.#unsent, ...ignored]',
+    ),
+    caughtBy: ['I5'],
+    seeds: 40,
+    rates: { logFull: 20_000 },
+  },
+  {
+    name: 'the relay saves its cursor before it publishes',
+    edits: one(
+      'server/src/relay-log.ts',
+      'if (!(await this.#publish(entries))) return false',
+      `this.#cursor = page.upTo
+    this.#changes()
+    await this.#save()
+    if (!(await this.#publish(entries))) return false`,
+    ),
+    caughtBy: ['I16'],
+    seeds: 5,
+  },
+  {
+    name: 'the relay publishes what came from the broker',
+    edits: one('server/src/relay-log.ts', "entry.source === 'client'", 'entry.position > 0'),
+    caughtBy: ['I16'],
+    seeds: 10,
+  },
+  {
+    name: 'the ingest settles before it appends',
+    edits: one(
+      'server/src/ingest.ts',
+      'if (attempts.length > 0) await log.append([attempts])',
+      'if (attempts.length > 0) log.append([attempts]).catch(() => {})',
+    ),
+    caughtBy: ['I15'],
+    seeds: 10,
+  },
+  {
+    name: 'a bell that forgets a ring nobody waited for',
+    edits: one('shared/src/doorbell.ts', 'this.#rung = true', 'this.#rung = false'),
+    caughtBy: ['L1', 'L2', 'L3', 'L4', 'L5'],
+    seeds: 20,
+  },
+  {
+    name: 'no heartbeat: a silent link is kept',
+    edits: one(
+      'client/src/link.ts',
+      'this.#answerBy = Math.min(this.#answerBy, now + patienceMs)',
+      '',
+    ),
+    caughtBy: ['L1', 'L2'],
+    seeds: 40,
+  },
+  {
+    name: 'a device applies across a gap',
+    edits: [
+      {
+        file: 'client/src/apply.ts',
+        find: 'if (frame.epoch === reading.epoch && frame.after === position) {',
+        replace: 'if (frame.epoch === reading.epoch) {',
+      },
+      {
+        file: 'client/src/store/memory.ts',
+        find: 'if (!fits) return false',
+        replace: '',
+      },
+      {
+        file: 'client/src/apply.ts',
+        find: 'const isWritten = await write(ports, pages, session.signal)',
+        replace: 'const isWritten = await write(ports, pages.slice(-1), session.signal)',
+      },
+    ],
+    caughtBy: ['I3'],
+    seeds: 40,
+    rates: { reset: 5_000, tabReopen: 10_000, deviceFull: 20_000 },
+  },
+  {
+    name: 'entries and the rows that they settle in two transactions',
+    edits: one(
+      'client/src/apply.ts',
+      'if (!(await store.apply(pages.map(toPage), settled))) return false',
+      `if (!(await store.apply(pages.map(toPage), []))) return false
+        await store.settle({ seqs: settled, refused: [], accepted: [] })`,
+    ),
+    caughtBy: ['I9'],
+    seeds: 5,
+  },
+  {
+    name: 'a row leaves the outbox when it is sent',
+    edits: one(
+      'client/src/submit.ts',
+      "this.#session.send({ type: 'submit', n, batches: batches.map(toSubmitted), events })",
+      `this.#session.send({ type: 'submit', n, batches: batches.map(toSubmitted), events })
+      const seqs = batches.map(({ seq }) => seq)
+      void this.#ports.store.settle({ seqs, refused: [], accepted: [] }).catch(() => {})`,
+    ),
+    caughtBy: ['I14'],
+    seeds: 5,
+  },
+  {
+    name: 'a row leaves the outbox at its verdict, before its entry is there',
+    edits: one(
+      'client/src/submit.ts',
+      'if (verdict.refused || !this.#ports.replica.reads(row)) seqs.push(row.seq)',
+      'seqs.push(row.seq)',
+    ),
+    caughtBy: ['I10'],
+    seeds: 10,
+  },
+  {
+    name: 'a refusal is not written down',
+    edits: one(
+      'client/src/submit.ts',
+      'if (verdict.refused) refused.push(...this.#refuse(row, readReason(verdict.refused)))',
+      'if (verdict.refused) void readReason(verdict.refused)',
+    ),
+    caughtBy: ['I14'],
+    seeds: 10,
+  },
+  {
+    name: 'a hold is taken for a refusal',
+    edits: one(
+      'client/src/submit.ts',
+      'this.#hold(row)\n',
+      `this.#unsent.shift()
+        void this.#settle(
+          [row.seq],
+          this.#refuse(row, { id: row.events[0]!.id, refusal: { code: 'ID_REUSED', details: undefined } }),
+          [],
+        )\n`,
+    ),
+    caughtBy: ['I14'],
+    seeds: 20,
+    rates: { hold: 30_000 },
+  },
+  {
+    name: 'a refused batch burns a position',
+    edits: one(
+      'server/src/log/memory.ts',
+      'const { known } = this.#held(log)',
+      `const { known } = this.#held(log)
+    this.#held(log).head += 1`,
+    ),
+    caughtBy: ['I3'],
+    seeds: 10,
+  },
+]

@@ -83,6 +83,12 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
       isHeld ? installation.held.add(name) : installation.held.delete(name),
     )
   },
+  refuse: ({ installation, devices, world }, random) => {
+    const { name } = random.pick(devices)
+    forAWhile(world, random, 15_000, (isRefused) =>
+      isRefused ? installation.refused.add(name) : installation.refused.delete(name),
+    )
+  },
   forbid: ({ installation, devices, world }, random) => {
     const { name } = random.pick(devices)
     forAWhile(world, random, 30_000, (isForbidden) =>

@@ -36,8 +36,9 @@ export class Installation {
   readonly disk: LogDisk
   readonly broker: BrokerHost
   readonly gatewayMachine = new Machine(host)
-  /** Logs that nobody may append to for now, and devices that may not read. */
+  /** Topics that nobody may append to for now, devices that are refused for good, and those that may not read. */
   readonly held = new Set<string>()
+  readonly refused = new Set<string>()
   readonly forbidden = new Set<string>()
   readonly #options: InstallationOptions
   readonly #serviceMachine = new Machine('service')
@@ -169,6 +170,7 @@ export class Installation {
 
   #authorize({ action, topic, principal }: Access): Permission {
     if (action === 'read') return this.forbidden.has(principal.author) ? 'refuse' : 'allow'
+    if (this.refused.has(principal.author)) return 'refuse'
     return this.held.has(topic) ? 'hold' : 'allow'
   }
 }

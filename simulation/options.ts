@@ -40,6 +40,7 @@ export interface Rates {
   readonly logFull: number
   readonly deviceFull: number
   readonly hold: number
+  readonly refuse: number
   readonly forbid: number
   readonly brokerDown: number
   readonly topicMissing: number
@@ -100,6 +101,7 @@ function drawRates(random: Random, mildness: number): Rates {
     logFull: rate(3 * minute, 0.4),
     deviceFull: rate(4 * minute, 0.3),
     hold: rate(3 * minute, 0.4),
+    refuse: rate(3 * minute, 0.3),
     forbid: rate(4 * minute, 0.3),
     brokerDown: rate(3 * minute, 0.4),
     topicMissing: rate(6 * minute, 0.2),
@@ -146,8 +148,8 @@ function drawBroker(random: Random): BrokerFaults {
   }
 }
 
-/** The options of a seed: the same for the same seed. */
-export function drawOptions(seed: number, random: Random): Options {
+/** The options of a seed: the same for the same seed. `rates` are put in place of those that it draws. */
+export function drawOptions(seed: number, random: Random, rates: Partial<Rates> = {}): Options {
   const lastsMs = random.pick([2, 4, 8]) * minute
   return {
     seed,
@@ -168,7 +170,7 @@ export function drawOptions(seed: number, random: Random): Options {
     logDisk: drawDisk(random.fork('log disk'), true),
     deafShare: random.chance(0.3) ? random.between(0, 1) : 0,
     broker: drawBroker(random.fork('broker')),
-    rates: drawRates(random.fork('rates'), random.pick([0.5, 1, 2])),
+    rates: { ...drawRates(random.fork('rates'), random.pick([0.5, 1, 2])), ...rates },
     clockSkewMs: random.chance(0.5) ? random.pick([5_000, 3_600_000, 30 * 86_400_000]) : 0,
   }
 }

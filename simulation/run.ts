@@ -41,8 +41,8 @@ const results = await runSeeds({
 })
 summarize()
 
-function report({ seed, steps, virtualMs }: Result, failure: Failure): void {
-  const { invariant, message, lastLines, options } = failure
+function report({ seed, steps, virtualMs, options }: Result, failure: Failure): void {
+  const { invariant, message, lastLines } = failure
   console.log(
     `\nSeed ${seed} fails at step ${steps}, ${(virtualMs / 1_000).toFixed(3)} s: ${invariant}`,
   )

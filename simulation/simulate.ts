@@ -11,7 +11,7 @@ import { History } from './history.ts'
 import { host, Installation } from './installation.ts'
 import { Liveness } from './liveness.ts'
 import { Network } from './network.ts'
-import { drawOptions, type Options } from './options.ts'
+import { drawOptions, type Options, type Rates } from './options.ts'
 import { Overhearing } from './overhear.ts'
 import { Random } from './random.ts'
 import { Workload } from './workload.ts'
@@ -28,6 +28,7 @@ export interface Result {
   readonly healedMs: number
   /** Two runs of a seed that were the same have the same digest. */
   readonly digest: string
+  readonly options: Options
   readonly failure?: Failure
 }
 
@@ -36,7 +37,6 @@ export interface Failure {
   readonly invariant: string
   readonly message: string
   readonly lastLines: readonly string[]
-  readonly options: Options
 }
 
 const linesShown = 60
@@ -55,9 +55,10 @@ interface Stage {
   readonly random: Random
 }
 
-/** Runs one seed. Never throws: what goes wrong is in the result. */
-export async function simulate(seed: number): Promise<Result> {
-  const stage = setStage(seed)
+/** Runs one seed. Never throws: what goes wrong is in the result. `rates` change what the seed has drawn. */
+export async function simulate(seed: number, rates: Partial<Rates> = {}): Promise<Result> {
+  const random = new Random(seed)
+  const stage = setStage(random, drawOptions(seed, random.fork('options'), rates))
   const { world, history, workload } = stage
   const onStray = (error: unknown) =>
     history.complain(new Violation('X1', error instanceof Error ? `${error.stack}` : String(error)))
@@ -80,13 +81,12 @@ export async function simulate(seed: number): Promise<Result> {
     events: workload.events,
     healedMs,
     digest: history.digest,
+    options: stage.options,
     ...(failure && { failure }),
   }
 }
 
-function setStage(seed: number): Stage {
-  const random = new Random(seed)
-  const options = drawOptions(seed, random.fork('options'))
+function setStage(random: Random, options: Options): Stage {
   const world = new World(random.fork('world'))
   const history = new History()
   history.stamp = () => `${world.steps} ${(world.now / 1_000).toFixed(3)}s`
@@ -182,6 +182,7 @@ function heal({ world, history, network, installation, devices }: Stage): void {
   installation.disk.arm.faults = soundDisk
   installation.disk.arm.isFull = false
   installation.held.clear()
+  installation.refused.clear()
   installation.forbidden.clear()
   installation.broker.faults = soundBroker
   installation.broker.isDown = false
@@ -208,12 +209,11 @@ async function readEverything(stage: Stage): Promise<void> {
   if (history.wrong !== undefined) throw history.wrong
 }
 
-function explain(error: unknown, { history, options }: Stage): Failure {
+function explain(error: unknown, { history }: Stage): Failure {
   const isViolation = error instanceof Violation
   return {
     invariant: isViolation ? error.invariant : 'X1',
     message: error instanceof Error && !isViolation ? `${error.stack}` : String(error),
     lastLines: history.last(linesShown),
-    options,
   }
 }

@@ -1,5 +1,6 @@
 /** One thread that runs seeds. Where it is told of a planted bug, it loads production code with that bug in it. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { bugs } from './bugs.ts'
 import { plant } from './plant.ts'
 import type { Result } from './simulate.ts'
 
@@ -16,35 +17,24 @@ export interface Order {
   readonly isDoubled: boolean
 }
 
-const { bug } = (workerData ?? {}) as WorkerData
-if (bug !== undefined) plant(bug)
+const { bug: name } = (workerData ?? {}) as WorkerData
+const bug = bugs.find((each) => each.name === name)
+if (name !== undefined) plant(name)
 // Only now, so that what is planted is in what is loaded.
 const { simulate } = await import('./simulate.ts')
 
 async function run({ seed, isDoubled }: Order): Promise<Result> {
-  const result = await simulate(seed)
+  const result = await simulate(seed, bug?.rates)
   if (!isDoubled || result.failure) return result
-  const again = await simulate(seed)
+  const again = await simulate(seed, bug?.rates)
   if (again.digest === result.digest) return result
-  const options = (await import('./options.ts')).drawOptions
-  const { Random } = await import('./random.ts')
+  const message = `Two runs of seed ${seed} differ: ${result.digest} and ${again.digest}.`
   return {
     ...result,
-    failure: {
-      invariant: 'X2',
-      message: `Two runs of seed ${seed} differ: ${result.digest} and ${again.digest}.`,
-      lastLines: [],
-      options: options(seed, new Random(seed).fork('options')),
-    },
+    failure: { invariant: 'X2', message, lastLines: [] },
   }
 }
 
 parentPort?.on('message', (order: Order) => {
-  run(order).then(
-    (result) => parentPort?.postMessage(result),
-    // Whatever comes here is a mistake of the simulation itself.
-    (error: unknown) => {
-      throw error
-    },
-  )
+  void run(order).then((result) => parentPort?.postMessage(result))
 })

@@ -9,6 +9,9 @@ import type { Random } from './random.ts'
 /** The wall clock at the start of every simulation: 2026-01-01 00:00 UTC. */
 export const startOfTime = Date.UTC(2026, 0, 1)
 
+/** A run that takes more steps than this has a loop that spins. Ordinary ones take about 6,000. */
+const stepsMax = 300_000
+
 /** Timers longer than this fire at once, as they do in browsers and in Node. */
 const timerMsMax = 2_147_483_647
 
@@ -152,6 +155,7 @@ export class World {
       this.now = next.time
       if (this.#isAsleep(next)) continue
       this.steps += 1
+      if (this.steps > stepsMax) throw new Error(`Something never rests: ${stepsMax} steps.`)
       next.run()
       await drain()
       for (const check of this.#checks) check()

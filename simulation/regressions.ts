@@ -1,0 +1,43 @@
+/**
+ * Seeds that once failed, and what was wrong. They are run first, for ever. A seed's history changes
+ * with the code, so each is only a place to look; the tests beside the code are what holds.
+ */
+
+/** A seed that found something. */
+export interface Regression {
+  readonly seed: number
+  /** What broke, and why. */
+  readonly was: string
+}
+
+/** All of them. */
+export const regressions: readonly Regression[] = [
+  {
+    seed: 14,
+    was: 'The gateway watched for silence with a timer of a fraction of a millisecond, again and again, where a clock fires early.',
+  },
+  {
+    seed: 25,
+    was: 'L2: a hello that was long on its way superseded the client’s own newer link, and the client never came back.',
+  },
+  {
+    seed: 36,
+    was: 'L2: a log that nobody reads was called forbidden for ever, when the link ended between the hold and the verdict.',
+  },
+  {
+    seed: 88,
+    was: 'L1: tabs that do not lead showed accepted events of a log that nobody reads as pending, and never told of their verdicts.',
+  },
+  {
+    seed: 143,
+    was: 'I16: a relay that redrove a parked stream from inside a batch lost the rest of the batch, for the memory log began at the next one.',
+  },
+  {
+    seed: 216,
+    was: 'L1: a disk that failed at the wrong moment kept a tab from learning of a verdict.',
+  },
+  {
+    seed: 286,
+    was: 'L2: a log whose reading was forbidden for a while was never asked for again on that link.',
+  },
+]

@@ -1,0 +1,47 @@
+/** A sample of what `npm run sim` runs, and the proof that it would notice: planted bugs have to be caught. */
+import { availableParallelism } from 'node:os'
+import { expect, test } from 'vitest'
+import { bugs } from './bugs.ts'
+import { runSeeds } from './pool.ts'
+import { regressions } from './regressions.ts'
+
+const threads = Math.min(2, availableParallelism())
+const seedsFrom = (from: number, count: number) =>
+  Array.from({ length: count }, (_, index) => from + index)
+
+test('a hundred seeds keep every invariant, and the same seed gives the same history', async () => {
+  const results = await runSeeds({
+    seeds: seedsFrom(1, 100),
+    threads,
+    isDoubled: (seed) => seed % 20 === 0,
+    isBailing: true,
+  })
+  expect(results.flatMap(({ seed, failure }) => (failure ? { seed, ...failure } : []))).toEqual([])
+  expect(results).toHaveLength(100)
+}, 60_000)
+
+test('seeds that once failed pass', async () => {
+  const seeds = regressions.map(({ seed }) => seed)
+  const results = await runSeeds({ seeds, threads, isBailing: false })
+  expect(results.flatMap(({ seed, failure }) => (failure ? { seed, ...failure } : []))).toEqual([])
+}, 60_000)
+
+test('there are a dozen planted bugs or more', () => {
+  expect(bugs.length).toBeGreaterThanOrEqual(12)
+})
+
+for (const { name, seeds, caughtBy } of bugs) {
+  test(`${caughtBy.join(' or ')} catches it: ${name}`, async () => {
+    const results = await runSeeds({
+      seeds: seedsFrom(1, seeds),
+      threads: 1,
+      bug: name,
+      isBailing: true,
+    })
+    const failed = results.find(({ failure }) => failure)
+    expect(failed?.failure?.message ?? `not caught in ${seeds} seeds`).toContain(
+      failed?.failure?.invariant ?? 'caught',
+    )
+    expect(caughtBy).toContain(failed?.failure?.invariant)
+  }, 60_000)
+}
