@@ -87,10 +87,14 @@ test('kill -9 of the gateway in the middle of 1,000 appends from two browsers lo
   }
 
   // The consumer's effects: one for each pick, and none twice, whatever the broker handed out again.
-  const effects = await eventually(() => {
-    const found = readPurchasing(rig.dataFolder).filter(({ type }) => type === 'StockPicked')
-    return found.length >= picks.length ? found : undefined
-  }, 'the purchasing service has heard of every pick')
+  const effects = await eventually(
+    () => {
+      const found = readPurchasing(rig.dataFolder).filter(({ type }) => type === 'StockPicked')
+      return found.length >= picks.length ? found : undefined
+    },
+    'the purchasing service has heard of every pick',
+    120_000,
+  )
   expect(effects.map(({ id }) => id).sort()).toEqual([...appended].sort())
   expect(doubles(effects)).toEqual([])
 })
