@@ -11,9 +11,9 @@ import type { Hold } from './processed/holds.ts'
 import type { Standing, Unit } from './processed/processed.ts'
 import type { Settings } from './settings.ts'
 
-/** What became of a delivery, once that is committed: its messages may be completed. */
+/** What became of a delivery, once that is committed: its messages may be completed, but for `uncounted`. */
 type Fate = { readonly delivery: Delivery } & (
-  | { readonly type: 'processed' | 'duplicate' | 'aside' }
+  | { readonly type: 'processed' | 'duplicate' | 'aside' | 'uncounted' }
   | { readonly type: 'held'; readonly hold: Hold }
 )
 
@@ -26,56 +26,75 @@ export async function handleBatch<Tx>(
   batch: readonly Delivery[],
   onCommitted: OnCommitted,
 ): Promise<void> {
-  const { fates, groups } = await settings.processed.transaction((unit) =>
-    beginAttempts(settings, unit, batch),
+  const { duplicates, groups, counted } = await settings.processed.transaction(
+    (unit) => beginAttempts(settings, unit, batch),
+    { survives: 'process' },
   )
-  conclude(settings, fates, onCommitted)
-  for (const { deliveries, isCounted } of groups) {
-    if (isCounted) await handleGroup(settings, deliveries, onCommitted)
-    else await handleBatch(settings, deliveries, onCommitted)
+  conclude(settings, duplicates, onCommitted)
+  for (const { type, deliveries } of groups) {
+    switch (type) {
+      case 'attempt':
+        await handleGroup(settings, deliveries, counted, onCommitted)
+        break
+      case 'alone':
+        await handleBatch(settings, deliveries, onCommitted)
+        break
+      case 'crashed':
+        for (const delivery of deliveries) await holdCrashed(settings, delivery, onCommitted)
+    }
   }
 }
 
+/** What is handled together: in one transaction, alone with a count of its own, or not at all any more. */
 interface Group {
+  readonly type: 'attempt' | 'alone' | 'crashed'
   readonly deliveries: Delivery[]
-  readonly isCounted: boolean
+}
+
+interface Begun {
+  readonly duplicates: readonly Fate[]
+  readonly groups: readonly Group[]
+  readonly counted: ReadonlySet<string>
 }
 
 /**
- * Sorts out what needs no attempt, and counts those that begin. An event that was begun before and never
- * ended may be one that kills the process, so it is tried alone: the others must not pay for it.
+ * Counts the attempts that begin. It writes nothing else: this commit has to survive the process alone,
+ * and no message is settled for it. An event that was begun before and never ended may be one that kills
+ * the process, so it is tried alone: the others must not pay for it.
  */
 async function beginAttempts<Tx>(
   settings: Settings<Tx>,
   unit: Unit<Tx>,
   batch: readonly Delivery[],
-): Promise<{ readonly fates: readonly Fate[]; readonly groups: readonly Group[] }> {
+): Promise<Begun> {
   const { name, attemptsMax } = settings
   const { standing, held } = await look(settings, unit, batch)
-  const fates: Fate[] = []
+  const duplicates: Fate[] = []
   const groups: Group[] = []
-  const fresh: string[] = []
+  const counted = new Set<string>()
+  const join = (type: Group['type'], delivery: Delivery): void => {
+    const last = groups.at(-1)
+    if (last?.type === type && type === 'attempt') last.deliveries.push(delivery)
+    else groups.push({ type, deliveries: [delivery] })
+  }
   for (const delivery of batch) {
     const before = standing.get(delivery.event.id)
-    const known = await sortOut(settings, unit, delivery, before, held)
-    if (known) {
-      fates.push(known)
+    if (before?.done) {
+      duplicates.push({ type: 'duplicate', delivery })
+    } else if (held.has(delivery.key)) {
+      join('attempt', delivery)
     } else if (before && endedAttempts(before) >= attemptsMax) {
-      const crashed = new TidemarkError('HANDLER_CRASHED', { attempts: before.attempts })
-      const hold = await holdEvent(settings, unit, delivery, crashed, before.attempts)
       held.add(delivery.key)
-      fates.push({ type: 'held', delivery, hold })
+      join('crashed', delivery)
     } else if (before && batch.length > 1) {
-      groups.push({ deliveries: [delivery], isCounted: false })
+      join('alone', delivery)
     } else {
-      fresh.push(delivery.event.id)
-      const last = groups.at(-1)
-      if (last?.isCounted) last.deliveries.push(delivery)
-      else groups.push({ deliveries: [delivery], isCounted: true })
+      counted.add(delivery.event.id)
+      join('attempt', delivery)
     }
   }
-  if (fresh.length > 0) await unit.attempts.count(name, fresh, batch.length > 1)
-  return { fates, groups }
+  if (counted.size > 0) await unit.attempts.count(name, [...counted], batch.length > 1)
+  return { duplicates, groups, counted }
 }
 
 /** Attempts that the event has to answer for: one in company may have been ended by its neighbours. */
@@ -115,19 +134,23 @@ async function sortOut<Tx>(
 async function handleGroup<Tx>(
   settings: Settings<Tx>,
   group: readonly Delivery[],
+  counted: ReadonlySet<string>,
   onCommitted: OnCommitted,
 ): Promise<void> {
   let current: Delivery | undefined
   try {
     const fates = await settings.processed.transaction((unit) =>
-      makeEffects(settings, unit, group, (delivery) => (current = delivery)),
+      makeEffects(settings, unit, group, counted, (delivery) => (current = delivery)),
     )
     conclude(settings, fates, onCommitted)
+    for (const { type, delivery } of fates) {
+      if (type === 'uncounted') await handleBatch(settings, [delivery], onCommitted)
+    }
   } catch (error) {
     if (!isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
     // The transaction is lost with the handler that hangs in it, so the others do theirs alone.
     for (const delivery of group) {
-      if (delivery === current) await holdOverdue(settings, delivery, error, onCommitted)
+      if (delivery === current) await holdAlone(settings, delivery, error, onCommitted)
       else await handleBatch(settings, [delivery], onCommitted)
     }
   }
@@ -138,6 +161,7 @@ async function makeEffects<Tx>(
   settings: Settings<Tx>,
   unit: Unit<Tx>,
   group: readonly Delivery[],
+  counted: ReadonlySet<string>,
   onBegin: (delivery: Delivery) => void,
 ): Promise<readonly Fate[]> {
   const { name, owner, system } = settings
@@ -147,8 +171,9 @@ async function makeEffects<Tx>(
   for (const delivery of group) {
     const before = standing.get(delivery.event.id)
     const known = await sortOut(settings, unit, delivery, before, held)
-    if (known) {
-      fates.push(known)
+    if (known || !counted.has(delivery.event.id)) {
+      // Its stream was held when attempts were counted, and is not any more.
+      fates.push(known ?? { type: 'uncounted', delivery })
       continue
     }
     onBegin(delivery)
@@ -173,8 +198,18 @@ async function makeEffects<Tx>(
   return fates
 }
 
-/** Holds the event whose handler ran out of time, unless somebody else has dealt with it meanwhile. */
-async function holdOverdue<Tx>(
+/** Holds an event that ended the process with each of its attempts. */
+function holdCrashed<Tx>(
+  settings: Settings<Tx>,
+  delivery: Delivery,
+  onCommitted: OnCommitted,
+): Promise<void> {
+  const error = new TidemarkError('HANDLER_CRASHED', { attempts: settings.attemptsMax })
+  return holdAlone(settings, delivery, error, onCommitted)
+}
+
+/** Holds an event whose attempt left no transaction behind, unless somebody else has dealt with it meanwhile. */
+async function holdAlone<Tx>(
   settings: Settings<Tx>,
   delivery: Delivery,
   error: unknown,
@@ -199,6 +234,7 @@ function conclude<Tx>(
 ): void {
   const { counts, bells } = settings
   for (const fate of fates) {
+    if (fate.type === 'uncounted') continue
     switch (fate.type) {
       case 'processed':
         counts.processed += 1

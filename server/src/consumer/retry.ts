@@ -30,7 +30,9 @@ type Look =
  * where no stream is being retried.
  */
 export async function retryStream<Tx>(settings: Settings<Tx>): Promise<number | undefined> {
-  const look = await settings.processed.transaction((unit) => claimStream(settings, unit))
+  const look = await settings.processed.transaction((unit) => claimStream(settings, unit), {
+    survives: 'process',
+  })
   switch (look.type) {
     case 'wait':
       return look.ms

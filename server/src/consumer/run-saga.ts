@@ -54,7 +54,7 @@ export async function claimSaga<Tx>(settings: SagaSettings<Tx>): Promise<SagaLoo
   const { sagas, processed, system } = settings
   const now = system.now()
   const names = sagas.map(({ name }) => name)
-  const turn = await processed.transaction(async (unit): Promise<Turn<Tx> | number | undefined> => {
+  const claim = async (unit: Unit<Tx>): Promise<Turn<Tx> | number | undefined> => {
     const { item: row, nextAt } = await unit.sagas.due(names, now)
     if (!row) return nextAt === undefined ? undefined : nextAt - now
     const saga = sagas.find(({ name }) => name === row.name) as unknown as Saga<unknown, Tx>
@@ -73,7 +73,8 @@ export async function claimSaga<Tx>(settings: SagaSettings<Tx>): Promise<SagaLoo
     await unit.sagas.save(claimed)
     const key = deriveId(row.id, row.state === 'running' ? 'run' : 'compensate', step.name)
     return { saga, row: claimed, step, steps: await unit.sagas.steps(row.id), key }
-  })
+  }
+  const turn = await processed.transaction(claim, { survives: 'process' })
   if (typeof turn !== 'object') return { waitMs: turn }
   return { advance: () => advance(settings, turn), waitMs: 0 }
 }

@@ -10,6 +10,7 @@ import {
 } from '@tidemark/shared'
 import type { PublishResult } from '../broker/broker.ts'
 import type { Outgoing } from './processed/outbox.ts'
+import type { Unit } from './processed/processed.ts'
 import type { Settings } from './settings.ts'
 
 /** Resulting events that one look takes. */
@@ -39,10 +40,12 @@ export function createSender<Tx>(settings: Settings<Tx>): () => Promise<number |
       const error = results[at]
       return isFinal(error) ? [{ item, error }] : []
     })
-    await processed.transaction(async ({ outbox }) => {
+    const note = async ({ outbox }: Unit<Tx>): Promise<void> => {
       if (confirmed.length > 0) await outbox.confirm(confirmed.map(({ seq }) => seq))
       for (const { item, error } of refused) await outbox.refuse(item.seq, error.code)
-    })
+    }
+    // What is forgotten of this is published once more.
+    await processed.transaction(note, { survives: 'process' })
     counts.published += confirmed.length
     for (const { item, error } of refused) {
       const fields = { event: 'consumer-result-refused', consumer: name, topic, code: error.code }

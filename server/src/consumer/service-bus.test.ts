@@ -17,14 +17,14 @@ import { inventory, toMessage } from './testing/world.ts'
 const mailbox = { requiresSession: true, lockMs: 5_000, maxDeliveryCount: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'tidemark-consumer-'))
 let postgres: TestPostgres
-let isOver = false
+const life = { isOver: false }
 const ends: (() => Promise<unknown> | void)[] = []
 
 beforeAll(async () => {
   postgres = await startPostgres()
 }, 120_000)
 afterAll(async () => {
-  isOver = true
+  life.isOver = true
   for (const end of ends.toReversed()) await end()
   await postgres?.stop()
   rmSync(folder, { recursive: true, force: true })
@@ -65,7 +65,7 @@ async function publish(broker: Broker, from: number, to: number): Promise<void> 
 
 /** Waits for a condition of the world outside, and no longer than a test may take. */
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  while (!isOver && !(await isTrue())) await sleep(system, 20)
+  while (!life.isOver && !(await isTrue())) await sleep(system, 20)
 }
 
 const range = (count: number) => Array.from({ length: count }, (_, at) => at + 1)

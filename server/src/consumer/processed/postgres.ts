@@ -4,7 +4,7 @@
  */
 import { TidemarkError } from '@tidemark/shared'
 import type { Pool, PoolClient } from 'pg'
-import type { Processed, Unit } from './processed.ts'
+import type { Processed, TransactionOptions, Unit } from './processed.ts'
 import { type Dialect, type Row, type Sql, tables } from './sql.ts'
 import { SqlUnit } from './sql-unit.ts'
 
@@ -30,6 +30,9 @@ const dialect: Dialect = {
     `(SELECT value, nth FROM jsonb_array_elements(CAST(${parameter} AS jsonb)) WITH ORDINALITY AS each (value, nth)) AS list`,
 }
 
+/** The commit is answered before it is on the server's disk. */
+const beginLight = 'BEGIN; SET LOCAL synchronous_commit TO off'
+
 /** Any number, as long as it is always the same: who makes the tables waits for whoever makes them already. */
 const schemaLock = 7_165_437
 
@@ -43,12 +46,15 @@ export function postgresProcessed(
 ): Processed<PoolClient> {
   let begin = 'BEGIN'
 
-  async function transaction<T>(work: (unit: Unit<PoolClient>) => Promise<T>): Promise<T> {
+  async function transaction<T>(
+    work: (unit: Unit<PoolClient>) => Promise<T>,
+    { survives = 'machine' }: TransactionOptions = {},
+  ): Promise<T> {
     const client = await guard(pool.connect())
     // A connection that dies says so twice: to the query at hand, and to listeners; without one the process ends.
     client.on('error', ignore)
     try {
-      await guard(client.query(begin))
+      await guard(client.query(survives === 'machine' ? begin : beginLight))
       const result = await work(new SqlUnit(client, toSql(client), dialect))
       await guard(client.query('COMMIT'))
       client.off('error', ignore)

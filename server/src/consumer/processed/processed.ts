@@ -91,5 +91,15 @@ export interface Processed<Tx> {
    * throws, all of it is undone and the error goes on. Throws `PROCESSED_UNAVAILABLE` where the database
    * does not take it.
    */
-  transaction<T>(work: (unit: Unit<Tx>) => Promise<T>): Promise<T>
+  transaction<T>(work: (unit: Unit<Tx>) => Promise<T>, options?: TransactionOptions): Promise<T>
+}
+
+/** What a commit has to survive. */
+export interface TransactionOptions {
+  /**
+   * `machine`: a power failure, before it resolves. `process`: the death of this process; a power failure
+   * may undo it. That is enough for what is only counted or claimed, and saves a wait for the disk.
+   * Default: `machine`.
+   */
+  readonly survives?: 'machine' | 'process'
 }

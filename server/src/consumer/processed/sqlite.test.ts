@@ -50,8 +50,25 @@ test('sqlite: a commit survives a power failure unless the app asks for less', a
   database.exec('PRAGMA synchronous = NORMAL')
   await sqliteProcessed(database, { durability: 'relaxed' }).open()
   expect(synchronous(database)).toBe(1)
-  await sqliteProcessed(database).open()
-  expect(synchronous(database)).toBe(2)
+  const processed = sqliteProcessed(database)
+  await processed.open()
+  const during = (survives: 'machine' | 'process') =>
+    processed.transaction(async () => synchronous(database), { survives })
+  expect(await during('machine')).toBe(2)
+  expect(await during('process')).toBe(1)
+  expect(await during('machine')).toBe(2)
+})
+
+test('sqlite: without a write-ahead log every commit waits for the disk', async () => {
+  const database = new DatabaseSync(newFile())
+  opened.push(database)
+  const processed = sqliteProcessed(database)
+  await processed.open()
+  const level = await processed.transaction(
+    async () => database.prepare('PRAGMA synchronous').get()?.['synchronous'],
+    { survives: 'process' },
+  )
+  expect(level).toBe(2)
 })
 
 test('sqlite: consumers that share a connection take turns', async () => {

@@ -60,15 +60,20 @@ export function sqliteProcessed(
     transactionsMax: 1,
     async open() {
       await connection.inTurn(async () => {
-        if (durability === 'full')
-          connection.guard(() => database.exec('PRAGMA synchronous = FULL'))
+        connection.guard(() => connection.prepareDurability(durability))
         for (const statement of tables(dialect)) connection.guard(() => database.exec(statement))
       })
     },
-    transaction: (work) =>
+    transaction: (work, { survives = 'machine' } = {}) =>
       connection.inTurn(async () => {
-        await beginWhenFree(connection, busyMsMax, system)
-        return connection.transaction(work)
+        connection.setSynchronous(survives)
+        try {
+          await beginWhenFree(connection, busyMsMax, system)
+          return await connection.transaction(work)
+        } finally {
+          // The app may write through this connection too.
+          connection.setSynchronous('machine')
+        }
       }),
   }
 }
@@ -96,6 +101,9 @@ function connectionOf(database: DatabaseSync): Connection {
 }
 
 const statementsMax = 500
+/** SQLite's levels of `synchronous`: with a write-ahead log, `normal` does not wait for the disk at a commit. */
+const normal = 1
+const full = 2
 /** SQLite's code for a file that another connection writes to. */
 const sqliteBusy = 5
 
@@ -103,6 +111,8 @@ class Connection {
   readonly #database: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #turn: Promise<unknown> = Promise.resolve()
+  #level = full
+  #mayWaive = false
 
   constructor(database: DatabaseSync) {
     this.#database = database
@@ -113,6 +123,25 @@ class Connection {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => undefined)
     return result
+  }
+
+  /** Makes commits survive a power failure, where that is asked for; says whether some may do with less. */
+  prepareDurability(durability: 'full' | 'relaxed'): void {
+    const pragma = (name: string): unknown => this.#database.prepare(`PRAGMA ${name}`).get()?.[name]
+    if (durability === 'full' && Number(pragma('synchronous')) < full) this.#synchronize(full)
+    // Without a write-ahead log a commit that does not wait for the disk may harm the file.
+    this.#mayWaive = durability === 'full' && pragma('journal_mode') === 'wal'
+  }
+
+  /** What the commit of the next transaction waits for. */
+  setSynchronous(survives: 'machine' | 'process'): void {
+    const level = survives === 'machine' ? full : normal
+    if (this.#mayWaive && level !== this.#level) this.#synchronize(level)
+  }
+
+  #synchronize(level: number): void {
+    this.#database.exec(`PRAGMA synchronous = ${level}`)
+    this.#level = level
   }
 
   /** Begins a transaction. Returned: false where another process is writing. */

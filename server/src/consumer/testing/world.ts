@@ -161,12 +161,12 @@ function mortal<Tx>(processed: Processed<Tx>, life: Life): Processed<Tx> {
   return {
     transactionsMax: processed.transactionsMax,
     open: () => processed.open(),
-    transaction: (work) => {
+    transaction: (work, options) => {
       if (life.isOver) return never()
       const result = processed.transaction(async (unit) => {
         const value = await work(unit)
         return life.isOver ? never<typeof value>() : value
-      })
+      }, options)
       return result.then((value) => (life.isOver ? never<typeof value>() : value))
     },
   }
