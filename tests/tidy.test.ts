@@ -71,7 +71,9 @@ test('hops import ports, never adapters', () => {
     (path) =>
       importsOf(path).filter((name) => {
         const [, folder, file] = /^(?:client|server)\/src\/([^/]+)\/([^/]+)\.ts$/.exec(name) ?? []
-        const composed = ['consumer', 'emulator', 'cli', 'operate', 'testing'].includes(folder ?? '')
+        const composed = ['consumer', 'emulator', 'cli', 'operate', 'testing'].includes(
+          folder ?? '',
+        )
         return folder !== undefined && file !== folder && !composed && !path.includes('/cli')
       }),
   )

@@ -34,7 +34,7 @@ const defer = <T>(value: T, cleanup: () => unknown): T => {
   return value
 }
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
 })
 
 const openClient = () => {
