@@ -75,6 +75,11 @@ const device = (
   refused: refusedIds,
   logs: held ? [{ log, ...held }] : [],
 })
+const told = (id: string, position?: number): Fact => ({
+  type: 'told',
+  id,
+  answer: position === undefined ? { type: 'refused' } : { type: 'accepted', position },
+})
 const published = (id: string): Fact => ({ type: 'published', log, id })
 const relayed = (upTo: number, ...parked: string[]): Fact => ({
   type: 'relayed',
@@ -109,6 +114,7 @@ const good: Readonly<Record<string, readonly Fact[]>> = {
     device([a], [], { position: 0, ids: [] }),
     committed(one),
     answered(a, accepted(1)),
+    told(a, 1),
     delivered(0, one),
     applied(0, a),
     device([], [], { position: 1, ids: [a] }),
@@ -207,6 +213,8 @@ const bad: readonly (readonly [Invariant, string, readonly Fact[]])[] = [
     [...both, answered(b, accepted(2)), answered(b, accepted(2, 1))],
   ],
   ['I8', 'refused, and in the log', [...both, answered(a, refused)]],
+  ['I8', 'the app is told another position', [...both, told(a, 2)]],
+  ['I8', 'the app is told of a refusal that nobody said', [...both, told(a)]],
   [
     'I9',
     'a service’s answer comes twice',

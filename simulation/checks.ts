@@ -118,6 +118,8 @@ export class Judge {
         return this.#seePublished(fact.log, fact.id)
       case 'relayed':
         return this.#seeRelayed(fact)
+      case 'told':
+        return this.#seeTold(fact.id, fact.answer)
       case 'settled':
         if (!this.#places.has(fact.id)) fail('I15', `${fact.id} was settled and is in no log.`)
     }
@@ -247,8 +249,7 @@ export class Judge {
     const appended = this.#appended.get(event.id)
     const line = appended?.line ?? this.#replied.get(event.id)
     if (line === undefined) return fail('I2', `Nobody appended ${event.id}.`)
-    if (!appended)
-      return source === 'broker' ? undefined : fail('I2', `${event.id} is no client’s.`)
+    if (!appended) return this.#checkReplied(readEvent(line), { event, source })
     if (line !== claim) fail('I2', `${event.id} has other bytes: ${claim} instead of ${line}.`)
     if (appended.author !== author) fail('I2', `${event.id} is not by ${author}.`)
     if (appended.log !== logKey(log)) fail('I2', `${event.id} is of ${appended.log}.`)
@@ -324,6 +325,22 @@ export class Judge {
       fail('I1', `${id} was acknowledged at ${answer.position}, where ${entry?.event.id} is.`)
     }
     if (entry?.revision !== answer.revision) fail('I8', `${id} has revision ${entry?.revision}.`)
+  }
+
+  /** What the app learns is what the gateway said: an accepted event’s own place, or a refusal there was. */
+  #seeTold(id: string, answer: Extract<Fact, { type: 'told' }>['answer']): void {
+    const place = this.#places.get(id)
+    if (answer.type === 'accepted' && place?.position !== answer.position) {
+      fail(
+        'I8',
+        `The app is told that ${id} is at ${answer.position}, and it is at ${place?.position}.`,
+      )
+    }
+    const batch = this.#appended.get(id)?.batch ?? []
+    const isRefused = batch.some((each) => this.#answers.get(each)?.type === 'refused')
+    if (answer.type === 'refused' && !isRefused) {
+      fail('I8', `The app is told that ${id} is refused, and no gateway has said so.`)
+    }
   }
 
   #seeDelivered({ log, after, upTo, lines }: Extract<Fact, { type: 'delivered' }>): void {

@@ -1,7 +1,7 @@
 /** A device: one disk, and tabs that each run the real client until they are closed or die. */
 import { type Appended, type Client, createClient } from '@tidemark/client'
 import { createDisk, memoryStore } from '@tidemark/client/store/memory'
-import type { Draft, EventId } from '@tidemark/shared'
+import type { Draft } from '@tidemark/shared'
 import { DeviceDisk } from './device-disk.ts'
 import type { DiskFaults } from './disk.ts'
 import type { History } from './history.ts'
@@ -147,10 +147,15 @@ export class Device {
     const [id] = ids
     if (id === undefined) return
     tab.unsettled.add(id)
-    settled.then((verdict) => {
-      tab.unsettled.delete(id as EventId)
-      this.#options.history.note(`${tab.life.name} learns that ${id} is ${verdict.type}`)
-    }, this.#options.onError)
+    const { history, onError } = this.#options
+    const learn = async (): Promise<void> => {
+      const verdict = await settled
+      tab.unsettled.delete(id)
+      history.note(`${tab.life.name} learns that ${id} is ${verdict.type}`)
+      const place = verdict.type === 'accepted' ? { position: verdict.position } : {}
+      history.state({ type: 'told', id, answer: { type: verdict.type, ...place } })
+    }
+    learn().catch(onError)
   }
 
   #end(tab: Tab): void {

@@ -1,5 +1,5 @@
 /** What every disk has in common: it does one thing after the other, takes its time, and fails now and then. */
-import { TidemarkError } from '@tidemark/shared'
+import type { TidemarkError } from '@tidemark/shared'
 import type { Random } from './random.ts'
 import type { Life, World } from './world.ts'
 

@@ -40,6 +40,12 @@ export type Fact =
       readonly id: string
       readonly answer: Answer
     }
+  /** The app that appended an event learned what became of it: its `settled` resolved. */
+  | {
+      readonly type: 'told'
+      readonly id: string
+      readonly answer: { readonly type: 'accepted' | 'refused'; readonly position?: number }
+    }
   /** Entries left the gateway for a subscriber. */
   | {
       readonly type: 'delivered'

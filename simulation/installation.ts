@@ -1,7 +1,12 @@
 /** A server's side: the gateway and the answering service, which crash and come back on what their disks hold. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Access, createGateway, type Gateway, type Permission } from '@tidemark/server'
+import type { Log } from '@tidemark/server/log/log'
 import { memoryLog } from '@tidemark/server/log/memory'
-import { defaultLimits } from '@tidemark/shared'
+import { sqliteLog } from '@tidemark/server/log/sqlite'
+import { defaultLimits, type System } from '@tidemark/shared'
 import { BrokerHost, gatewaySubscription } from './broker.ts'
 import type { History } from './history.ts'
 import { LogDisk } from './log-disk.ts'
@@ -30,6 +35,8 @@ interface Running {
 /** Where the devices find the gateway. */
 export const host = 'gateway'
 const restartMsMean = 3_000
+/** A folder whose files never wait for a disk, where there is one: durability is not what this world lacks. */
+const sharedMemory = '/dev/shm'
 
 /** One gateway, its disk, the broker and a service. */
 export class Installation {
@@ -43,6 +50,7 @@ export class Installation {
   readonly #options: InstallationOptions
   readonly #serviceMachine = new Machine('service')
   readonly #replies: Replies = new Map()
+  #folder: string | undefined
   #running: Running | undefined
   #serviceLife: Life | undefined
 
@@ -56,14 +64,16 @@ export class Installation {
       history,
       faults: logDisk,
       deafShare,
-      createImage: (system) => memoryLog({ system }),
+      isReopened: options.options.log === 'sqlite',
+      createImage: this.#chooseLog(options.options),
     })
     this.broker = new BrokerHost({ world, random: random.fork('broker'), history, faults: broker })
   }
 
-  /** Is the gateway there? */
-  get isUp(): boolean {
-    return this.#running !== undefined
+  /** Lets go of what is not of this world: the files of a real database. */
+  async close(): Promise<void> {
+    await this.disk.close()
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }
 
   /** Starts what is not running. */
@@ -115,6 +125,16 @@ export class Installation {
     this.broker.drop(life)
     this.#serviceLife = undefined
     world.after(random.exponential(restartMsMean), () => this.start())
+  }
+
+  /** The memory log, or for some seeds the real thing in a real file. */
+  #chooseLog({ log }: Options): (system: System) => Log {
+    if (log === 'memory') return (system) => memoryLog({ system })
+    const folder = mkdtempSync(
+      join(existsSync(sharedMemory) ? sharedMemory : tmpdir(), 'tidemark-'),
+    )
+    this.#folder = folder
+    return (system) => sqliteLog(join(folder, 'log.db'), { system })
   }
 
   #restart(): void {

@@ -27,6 +27,8 @@ export interface LogDiskOptions {
   readonly createImage: (system: System) => Log
   /** Of hints that somebody has appended: they never come. */
   readonly deafShare: number
+  /** Opens what is on a real disk anew after a crash. Left out, the image itself is what survives. */
+  readonly isReopened?: boolean
   /** Answers this long before the disk has written, in ms: a disk that lies. 0: it does not. */
   readonly liesMs?: number
 }
@@ -47,6 +49,7 @@ export class LogDisk {
   readonly #machine = new Machine('log')
   readonly #told = new Map<string, Position>()
   #written: Written[] = []
+  readonly #dead: Log[] = []
   #image: Log
 
   constructor(options: LogDiskOptions) {
@@ -108,6 +111,7 @@ export class LogDisk {
 
   /** What a crash takes with it: nothing, unless the disk lies. */
   async crash(): Promise<void> {
+    if (this.#options.isReopened) return this.#reopen()
     if (this.#written.every(({ isSafe }) => isSafe)) return
     this.#written = this.#written.slice(
       0,
@@ -121,6 +125,18 @@ export class LogDisk {
       await run(this.#image)
     }
     world.now = now
+  }
+
+  /** Lets go of what is on a real disk. */
+  async close(): Promise<void> {
+    for (const image of [...this.#dead, this.#image]) await image.close()
+  }
+
+  /** Nobody closes a database that was killed; the next one finds its file and its write-ahead log as they are. */
+  #reopen(): void {
+    const { world, createImage } = this.#options
+    this.#dead.push(this.#image)
+    this.#image = createImage(this.#machine.begin(world).system)
   }
 
   #listen(life: Life, heard: (logs: readonly LogName[]) => void): () => void {

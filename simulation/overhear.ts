@@ -70,7 +70,7 @@ export class Overhearing {
   }
 
   /** A message reached a side. */
-  received({ connection, from, to, side, message }: Overheard): void {
+  received({ connection, from, to, message }: Overheard): void {
     const [head = '', ...lines] = message.split('\n')
     this.#history.note(`${from} → ${to} #${connection} ${head.slice(0, 60)} +${lines.length}`)
     const frame = JSON.parse(head) as Frame

@@ -35,6 +35,7 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
       })
       const order = () => {
         const seed = next()
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
         if (seed) worker.postMessage(seed)
         else void worker.terminate().then(() => resolve())
       }

@@ -73,6 +73,7 @@ export async function simulate(seed: number, rates: Partial<Rates> = {}): Promis
   } finally {
     process.off('unhandledRejection', onStray)
     process.off('uncaughtException', onStray)
+    await stage.installation.close()
   }
   return {
     seed,
@@ -176,7 +177,7 @@ async function play(stage: Stage): Promise<number> {
 }
 
 /** Ends every fault that can end. What is dead has to be found out by those who live. */
-function heal({ world, history, network, installation, devices }: Stage): void {
+function heal({ history, network, installation, devices }: Stage): void {
   history.note('everything heals')
   network.heal()
   installation.disk.arm.faults = soundDisk

@@ -35,6 +35,10 @@ async function run({ seed, isDoubled }: Order): Promise<Result> {
   }
 }
 
-parentPort?.on('message', (order: Order) => {
-  void run(order).then((result) => parentPort?.postMessage(result))
-})
+async function answer(order: Order): Promise<void> {
+  const result = await run(order)
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(result)
+}
+
+parentPort?.on('message', (order: Order) => void answer(order))
