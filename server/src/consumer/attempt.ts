@@ -35,7 +35,9 @@ export async function attemptEvent<Tx>(
     attempt,
     replayed: kept.replayed,
     signal,
-    key: deriveId(event.id, author.name),
+    get key() {
+      return deriveId(event.id, author.name)
+    },
     revision: (name) => unit.revision(author.name, name),
     advance: (name, revision) => unit.advance(author.name, name, revision),
     start: (saga, input, key) =>

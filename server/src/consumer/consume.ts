@@ -57,7 +57,7 @@ export interface ConsumeOptions<T extends Topic, Tx> {
     | { readonly type: UnknownPolicy; readonly version: UnknownPolicy }
   /** How long a handler may take, in ms; its transaction is open for as long. Default: 10,000. */
   readonly handlerMsMax?: number
-  /** Events of one transaction. Default: 100. */
+  /** Events of one transaction. Default: 250. */
   readonly batchEventsMax?: number
   /** How long a transaction of several events should last at most, in ms. Default: 500. */
   readonly batchMsMax?: number
@@ -156,7 +156,7 @@ function start<T extends Topic, Tx>(
     subscription: options.subscription ?? name,
     ordered: options.ordered ?? true,
     concurrency: options.concurrency ?? 32,
-    batchEventsMax: options.batchEventsMax ?? 100,
+    batchEventsMax: options.batchEventsMax ?? 250,
     batchMsMax: options.batchMsMax ?? 500,
     onUnknown:
       typeof onUnknown === 'string'
@@ -183,7 +183,9 @@ function start<T extends Topic, Tx>(
     loop('send', bells.send, createSender(settings)),
     loop('sagas', bells.sagas, sagas.work),
     loop('backlog', new Doorbell(), async () => {
-      backlog = await processed.transaction((unit) => unit.backlog(name))
+      backlog = await processed.transaction((unit) => unit.backlog(name), {
+        survives: 'process',
+      })
       intake.wake()
       return undefined
     }),

@@ -1,10 +1,10 @@
 /** What a consumer makes of a message before anything is done with it. */
 import {
+  type Claim,
   type Topic,
   type DomainEvent,
   isReservedType,
   logKey,
-  parseClaim,
   TidemarkError,
 } from '@tidemark/shared'
 import type { Received } from '../broker/broker.ts'
@@ -28,7 +28,7 @@ export type Interest = 'handle' | 'ignore' | 'unknown-type' | 'unknown-version'
 export function openMessage(topic: Topic, ordered: boolean, received: Received): Delivery {
   const { scope, author, line } = fromMessage(topic.name, received)
   const mark = received.attributes['replayed'] ?? received.properties['replayed']
-  const claim = parseClaim(line)
+  const claim = readLine(line)
   const kept: Kept = {
     id: claim.id,
     topic: topic.name,
@@ -44,8 +44,11 @@ export function openMessage(topic: Topic, ordered: boolean, received: Received):
 /** The event that was set aside. */
 export function openKept(kept: Kept, key: string): Delivery {
   const { topic, scope, author, line } = kept
-  return { event: { ...parseClaim(line), topic, scope, author }, kept, key, received: [] }
+  return { event: { ...readLine(line), topic, scope, author }, kept, key, received: [] }
 }
+
+/** The event on a line that was checked when its message was read. */
+const readLine = (line: string): Claim => JSON.parse(line)
 
 const keyOf = (ordered: boolean, { id, scope, stream }: DomainEvent): string =>
   ordered ? logKey({ topic: scope, scope: stream }) : id

@@ -13,7 +13,8 @@ import type { Settings } from './settings.ts'
 
 /** What became of a delivery, once that is committed: its messages may be completed, but for `uncounted`. */
 type Fate = { readonly delivery: Delivery } & (
-  | { readonly type: 'processed' | 'duplicate' | 'aside' | 'uncounted' }
+  | { readonly type: 'duplicate' | 'aside' | 'uncounted' }
+  | { readonly type: 'processed'; readonly results: readonly Result[] }
   | { readonly type: 'held'; readonly hold: Hold }
 )
 
@@ -167,7 +168,6 @@ async function makeEffects<Tx>(
   const { name, owner, system } = settings
   const { standing, held } = await look(settings, unit, group)
   const fates: Fate[] = []
-  const results: Result[] = []
   for (const delivery of group) {
     const before = standing.get(delivery.event.id)
     const known = await sortOut(settings, unit, delivery, before, held)
@@ -179,8 +179,8 @@ async function makeEffects<Tx>(
     onBegin(delivery)
     const attempt = before?.attempts ?? 1
     try {
-      results.push(...(await attemptEvent(settings, unit, delivery, attempt)))
-      fates.push({ type: 'processed', delivery })
+      const results = await attemptEvent(settings, unit, delivery, attempt)
+      fates.push({ type: 'processed', delivery, results })
     } catch (error) {
       if (!isOfEvent(error) || isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
       const hold = await holdEvent(settings, unit, delivery, error, attempt)
@@ -188,12 +188,13 @@ async function makeEffects<Tx>(
       fates.push({ type: 'held', delivery, hold })
     }
   }
-  const done = fates.filter(({ type }) => type === 'processed')
+  const done = fates.filter((fate) => fate.type === 'processed')
   await unit.attempts.finish(
     name,
     done.map(({ delivery }) => delivery.event.id),
     system.now(),
   )
+  const results = done.flatMap((fate) => fate.results)
   await unit.outbox.enqueue(name, owner, results, system.now())
   return fates
 }
@@ -238,6 +239,8 @@ function conclude<Tx>(
     switch (fate.type) {
       case 'processed':
         counts.processed += 1
+        bells.sagas.ring()
+        if (fate.results.length > 0) bells.send.ring()
         break
       case 'duplicate':
         counts.duplicates += 1
@@ -249,9 +252,5 @@ function conclude<Tx>(
         noteFailure(settings, fate.delivery, fate.hold)
     }
     onCommitted(fate.delivery)
-  }
-  if (fates.some(({ type }) => type === 'processed')) {
-    bells.send.ring()
-    bells.sagas.ring()
   }
 }

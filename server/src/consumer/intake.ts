@@ -73,7 +73,7 @@ export function createIntake<Tx>(settings: Settings<Tx>, options: IntakeOptions)
   async function run(): Promise<void> {
     for (let failures = 0; !stop.signal.aborted; failures += 1) {
       try {
-        await settings.processed.transaction(async () => undefined)
+        await settings.processed.transaction(async () => undefined, { survives: 'process' })
         await receive(() => (failures = 0))
       } catch (error) {
         noteTrouble(error)

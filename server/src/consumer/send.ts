@@ -71,15 +71,16 @@ export function createSender<Tx>(settings: Settings<Tx>): () => Promise<number |
   return async () => {
     const mono = system.mono()
     const asleep = [...resting].filter(([, { until }]) => until > mono)
-    const items = await processed.transaction(({ outbox }) =>
-      outbox.pending({
-        consumer: name,
-        owner,
-        strayBefore: system.now() - strayMs,
-        exceptTopics: asleep.map(([topic]) => topic),
-        max: sendMax,
-      }),
-    )
+    const filter = {
+      consumer: name,
+      owner,
+      strayBefore: system.now() - strayMs,
+      exceptTopics: asleep.map(([topic]) => topic),
+      max: sendMax,
+    }
+    const items = await processed.transaction(({ outbox }) => outbox.pending(filter), {
+      survives: 'process',
+    })
     for (const topic of new Set(items.map((item) => item.topic))) {
       await publish(
         topic,
