@@ -5,6 +5,8 @@
  */
 import {
   backoffMs,
+  findReservedFault,
+  isReservedType,
   isTidemarkError,
   type Limits,
   parseClaim,
@@ -157,7 +159,12 @@ export function createIngest(options: {
 function toAttempt(topic: Topic, limits: Limits, message: Received): Attempt {
   const { scope, author, line } = fromMessage(topic.name, message)
   const { id, stream, type, version, data } = parseClaim(line, limits.depthMax)
-  const fault = findFault(topic, type, version, data)
+  const wrong = isReservedType(type) ? findReservedFault(type, version, data) : undefined
+  if (wrong !== undefined) {
+    throw new TidemarkError('SCHEMA_INVALID', { issues: [{ path: 'data', message: wrong }] })
+  }
+  // What Tidemark itself publishes belongs to every topic; only from a client it is of an unknown type.
+  const fault = isReservedType(type) ? undefined : findFault(topic, type, version, data)
   if (fault?.code === 'UNKNOWN_TYPE') throw new TidemarkError('UNKNOWN_TYPE', fault.details)
   if (fault?.code === 'SCHEMA_INVALID') throw new TidemarkError('SCHEMA_INVALID', fault.details)
   const log = { topic: topic.name, scope }
