@@ -88,8 +88,10 @@ class SqliteLog implements Log {
     this.#database = database
     this.#system = system
     // FULL: a commit that was answered survives a power cut. A lock is waited for shortly, since we
-    // are on the thread that serves everybody. A checkpoint at 16 MiB, and the WAL is cut back to 64.
+    // are on the thread that serves everybody. Runs of entries are long, so larger pages are fewer to
+    // write (a file keeps those it was made with). A checkpoint at 32 MiB, and the WAL is cut back to 64.
     database.exec(`
+      pragma page_size = 8192;
       pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 100;
       pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864;
       pragma cache_size = -32768; pragma foreign_keys = off;
