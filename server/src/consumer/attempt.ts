@@ -62,7 +62,8 @@ function checkEvent<Tx>({ topic, on }: Settings<Tx>, event: DomainEvent): Domain
     throw new TidemarkError('SCHEMA_INVALID', { issues: [{ path: 'data', message }] })
   }
   if (interestIn(topic, on, event) !== 'handle') throw unknownEvent(event)
-  return { ...event, data: topic.check(event.type, event.version, event.data) }
+  const data: unknown = topic.check(event.type, event.version, event.data)
+  return { ...event, data, version: topic.versions[event.type] ?? event.version }
 }
 
 /** Is this failure the event's, rather than the database's? */

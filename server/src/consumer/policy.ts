@@ -23,7 +23,7 @@ export interface Failure {
 export const defaultRetry: RetryOptions = { firstMs: 250, maxMs: 60_000 }
 
 /** Ends an event's attempts at once, for a reason that the event's author may read. */
-export function refuse(code: string, reason: string): never {
+export function giveUp(code: string, reason: string): never {
   throw new TidemarkError('HANDLER_REFUSED', { code, reason })
 }
 
