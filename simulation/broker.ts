@@ -138,8 +138,9 @@ export class BrokerHost {
         if (wrong) throw wrong
         if (random.chance(this.faults.silentShare)) {
           silentUntil = this.#options.world.now + random.exponential(60_000)
-          // Either it hands out nothing for a while, or this call is never answered at all.
-          if (random.chance(0.5)) await life.pause(Number.MAX_SAFE_INTEGER)
+          // Either it hands out nothing for a while, or this call is never answered at all. Only the
+          // gateway has promised to notice that.
+          if (random.chance(0.5) && isIngest) await life.pause(Number.MAX_SAFE_INTEGER)
         }
         if (silentUntil > this.#options.world.now && this.faults.silentShare > 0) {
           await life.pause(waitMs)
