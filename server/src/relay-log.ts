@@ -29,8 +29,12 @@ export interface Published {
 
 /** One micro-batch, in UTF-16 code units of entry lines. */
 const batchLengthMax = 131_072
-/** A lease is held this long without being renewed, and renewed after a third of it, in milliseconds. */
-const leaseMs = 30_000
+/**
+ * A lease is held this long without being renewed, and renewed after a third of it, in milliseconds. So
+ * long nothing is published after a gateway was killed. A publish that takes longer may be repeated by
+ * another gateway, from the same cursor and in the same order: a repeat, which guarantee R3 allows, and no loss.
+ */
+const leaseMs = 10_000
 /** How far the saved cursor may lag behind the broker's confirmations, in milliseconds. */
 const saveMs = 100
 /** The log is looked at again after this long, should a doorbell have been lost, in milliseconds. */

@@ -119,7 +119,7 @@ test('[R3] the cursor is saved after the broker has confirmed, so a crash repeat
   // The gateway dies here, and its lease runs out: another one starts from what was saved.
   broker.answer = () => Promise.resolve()
   start({ log: bindLog(log) })
-  await clock.pass(45_000)
+  await clock.pass(14_000)
   expect(takenPositions()).toEqual([1, 2, 1, 2])
   expect(await cursor()).toBe(2)
   confirm()
