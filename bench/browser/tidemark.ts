@@ -27,6 +27,8 @@ export async function tidemarkAppend(count: number): Promise<number> {
     ),
   )
   const ms = performance.now() - start
+  const { pending } = client.status.getSnapshot()
+  if (pending !== count + 1) throw new Error(`appended ${count + 1}, pending ${pending}`)
   await client.close()
   await deleteDatabases()
   return (count / ms) * 1_000
@@ -36,21 +38,37 @@ export async function tidemarkAppend(count: number): Promise<number> {
 export async function tidemarkApply(count: number): Promise<number> {
   const frames = writeFrames(count)
   let start = 0
-  let client: ReturnType<typeof openClient> | undefined
-  await new Promise<void>((resolve) => {
-    const gateway = scriptedGateway(
-      frames,
-      () => {
-        start = performance.now()
-      },
-      (upTo) => upTo === count && resolve(),
-    )
-    client = openClient(gateway)
+  let onDone: () => void = () => undefined
+  const done = new Promise<void>((resolve) => {
+    onDone = resolve
   })
+  const gateway = scriptedGateway(frames, {
+    onHello() {
+      start = performance.now()
+    },
+    onApplied: (upTo) => upTo === count && onDone(),
+  })
+  const client = openClient(gateway)
+  await done
   const ms = performance.now() - start
-  await client?.close()
+  await checkEntries(client, count)
+  await client.close()
   await deleteDatabases()
   return (count / ms) * 1_000
+}
+
+/** Throws unless the device holds the entries 1 to `count`, in order. */
+async function checkEntries(client: ReturnType<typeof openClient>, count: number): Promise<void> {
+  let last = 0
+  for (;;) {
+    const entries = await client.entries(inventory, last)
+    if (entries.length === 0) break
+    for (const { position } of entries) {
+      if (position !== last + 1) throw new Error(`entry ${position} comes after ${last}`)
+      last = position
+    }
+  }
+  if (last !== count) throw new Error(`applied ${count} entries, ${last} are stored`)
 }
 
 const openClient = (connect: Connect) =>
@@ -75,8 +93,7 @@ async function deleteDatabases(): Promise<void> {
  */
 function scriptedGateway(
   frames: readonly string[],
-  onStart: () => void,
-  onApplied: (upTo: number) => void,
+  heard: { onHello(): void; onApplied(upTo: number): void },
 ): Connect {
   return (_url, handlers) => {
     let next = 0
@@ -102,7 +119,7 @@ function scriptedGateway(
         unapplied -= size
         sizes.delete(position)
       }
-      onApplied(upTo)
+      heard.onApplied(upTo)
       void send()
     }
     void system.breathe().then(() => handlers.onOpen())
@@ -111,7 +128,7 @@ function scriptedGateway(
         const frame = parseClientFrame(message as string)
         if (frame.type === 'hello') {
           greet(handlers, readUpTo(frames.at(-1) ?? ''))
-          onStart()
+          heard.onHello()
           void send()
         }
         if (frame.type === 'applied') onApply(frame)
