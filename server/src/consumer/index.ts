@@ -12,6 +12,7 @@ export {
   listRefused,
   listSagas,
   listSagaSteps,
+  prune,
   readBacklog,
   redrive,
   resendResult,

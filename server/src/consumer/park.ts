@@ -94,6 +94,16 @@ export function discard<Tx>(
   })
 }
 
+/**
+ * Forgets the events that were done before `before` (ms since 1970). Whatever hands one of them out again,
+ * a replay above all, then makes its effect again. Returned: how many.
+ */
+export const prune = <Tx>(
+  processed: Processed<Tx>,
+  consumer: string,
+  before: number,
+): Promise<number> => processed.transaction((unit) => unit.attempts.prune(consumer, before))
+
 /** Results that the broker will never take, oldest first. */
 export const listRefused = <Tx>(
   processed: Processed<Tx>,

@@ -1,46 +1,10 @@
 /** One transaction of a consumer in memory. */
 import { TidemarkError } from '@tidemark/shared'
-import type { AsideEvent, HeldStream, Hold, Holds } from './holds.ts'
-import { JournaledMap } from './journal.ts'
-import type { Outbox, Outgoing } from './outbox.ts'
-import type { Attempts, AuditRecord, Unit } from './processed.ts'
-import type { SagaRow, Sagas, SagaStepRow } from './sagas.ts'
-
-interface Attempted {
-  readonly consumer: string
-  readonly attempts: number
-  readonly inCompany: boolean
-  readonly doneAt?: number | undefined
-}
-interface Held extends Hold {
-  readonly consumer: string
-  readonly key: string
-}
-interface Aside extends AsideEvent {
-  readonly consumer: string
-  readonly key: string
-}
-interface Unsent extends Outgoing {
-  readonly consumer: string
-  readonly owner: string
-  readonly at: number
-}
-
-/** The tables: the names are those of the SQL adapters. Keys are the primary keys, joined. */
-export const memoryTables = () => ({
-  processed: new JournaledMap<Attempted>(),
-  held: new JournaledMap<Held>(),
-  parked: new JournaledMap<Aside>(),
-  outgoing: new JournaledMap<Unsent>(),
-  revisions: new JournaledMap<number>(),
-  audit: new JournaledMap<AuditRecord>(),
-  sagas: new JournaledMap<SagaRow>(),
-  sagaSteps: new JournaledMap<SagaStepRow & { readonly saga: string }>(),
-  sequence: new JournaledMap<number>(),
-})
-
-/** What a disk holds for consumers. */
-export type MemoryTables = ReturnType<typeof memoryTables>
+import type { HeldStream, Hold, Holds } from './holds.ts'
+import type { Attempted, Held, MemoryTables, Unsent } from './memory-tables.ts'
+import type { Outbox } from './outbox.ts'
+import type { Attempts, Unit } from './processed.ts'
+import type { Sagas } from './sagas.ts'
 
 interface Disk {
   readonly tables: MemoryTables

@@ -4,7 +4,8 @@
  */
 import { assert, TidemarkError } from '@tidemark/shared'
 import { JournaledMap } from './journal.ts'
-import { createMemoryUnit, type MemoryTables, memoryTables } from './memory-unit.ts'
+import { type MemoryTables, memoryTables } from './memory-tables.ts'
+import { createMemoryUnit } from './memory-unit.ts'
 import type { Processed } from './processed.ts'
 
 /** The app's handle inside a transaction: a map of JSON values that is undone with the transaction. */
