@@ -10,7 +10,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Bench, type Goal, measure, type Row } from './bench.ts'
 import { profiling } from './process.ts'
-import { appendConcurrent, apply } from './rows/browser.ts'
+import { appendBulk, appendConcurrent, appendOne, apply } from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
@@ -24,7 +24,9 @@ const benches: readonly Bench[] = [
   latencyIdle,
   catchUp,
   idleMemory,
+  appendOne,
   appendConcurrent,
+  appendBulk,
   apply,
   clientSize,
 ]

@@ -14,18 +14,34 @@ import { v7 } from 'uuid'
 import { inventory, log, makeData, makeStream } from '../inventory.ts'
 import { epoch, writeFrames } from './entries.ts'
 
-/** Appends `count` events at once, as a device without a network does, and says how many a second. */
-export async function tidemarkAppend(count: number): Promise<number> {
-  const silent: Connect = () => ({ send: () => undefined, close: () => undefined })
-  const client = openClient(silent)
+/** Appends `count` events at once, and says how many a second. */
+export const appendConcurrent = (count: number): Promise<number> =>
+  measureAppends(count, async (client) => {
+    await Promise.all(Array.from({ length: count }, (_, n) => client.append(makeDraft(n))))
+  })
+
+/** Appends `count` events, in batches of `size`, each when the one before it is stored, and says how many a second. */
+export const appendInTurn = (count: number, size: number): Promise<number> =>
+  measureAppends(count, async (client) => {
+    for (let first = 0; first < count; first += size) {
+      await client.append(Array.from({ length: size }, (_, at) => makeDraft(first + at)))
+    }
+  })
+
+type Device = ReturnType<typeof openClient>
+
+const makeDraft = (n: number) => inventory.stream(makeStream(n)).StockPicked(makeData(n))
+
+/** A device without a network: everything stays pending. */
+async function measureAppends(
+  count: number,
+  append: (client: Device) => Promise<void>,
+): Promise<number> {
+  const client = openClient(() => ({ send: () => undefined, close: () => undefined }))
   // The first append opens the database, which is not what is measured.
-  await client.append(inventory.stream('sku-0').StockPicked(makeData(0)))
+  await client.append(makeDraft(0))
   const start = performance.now()
-  await Promise.all(
-    Array.from({ length: count }, (_, n) =>
-      client.append(inventory.stream(makeStream(n)).StockPicked(makeData(n))),
-    ),
-  )
+  await append(client)
   const ms = performance.now() - start
   const { pending } = client.status.getSnapshot()
   if (pending !== count + 1) throw new Error(`appended ${count + 1}, pending ${pending}`)
@@ -58,7 +74,7 @@ export async function tidemarkApply(count: number): Promise<number> {
 }
 
 /** Throws unless the device holds the entries 1 to `count`, in order. */
-async function checkEntries(client: ReturnType<typeof openClient>, count: number): Promise<void> {
+async function checkEntries(client: Device, count: number): Promise<void> {
   let last = 0
   for (;;) {
     const entries = await client.entries(inventory, last)
