@@ -1,7 +1,7 @@
 import { TidemarkError, topic } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import * as z from 'zod'
-import { giveUp } from './policy.ts'
+import { refuse } from './policy.ts'
 import { testConsumer } from './testing.ts'
 
 const inventory = topic('inventory', {
@@ -139,7 +139,7 @@ test('[C8] a stream whose event fails K times is parked with what is behind it, 
 test('[C9] a refusal parks at once, in the words of the app', async () => {
   const consumer = await testConsumer(inventory, {
     name: 'counting',
-    on: { Picked: () => giveUp('OUT_OF_STOCK', 'There are none left.') },
+    on: { Picked: () => refuse('OUT_OF_STOCK', 'There are none left.') },
   })
   const told = await consumer.deliver(sku('a').Picked({ quantity: 1 }))
   expect(told).toMatchObject([{ data: { code: 'OUT_OF_STOCK', reason: 'There are none left.' } }])

@@ -18,7 +18,7 @@ export {
   resendResult,
   resumeSaga,
 } from './park.ts'
-export { giveUp, type RetryOptions } from './policy.ts'
+export { refuse, type RetryOptions } from './policy.ts'
 export type { AsideEvent, HeldFilter, HeldStream, Hold } from './processed/holds.ts'
 export type { Outgoing } from './processed/outbox.ts'
 export type { AuditRecord, Backlog, Processed, Unit } from './processed/processed.ts'

@@ -22,8 +22,11 @@ export interface Failure {
 /** Retries between a quarter of a second and a minute, with full jitter. */
 export const defaultRetry: RetryOptions = { firstMs: 250, maxMs: 60_000 }
 
-/** Ends an event's attempts at once, for a reason that the event's author may read. */
-export function giveUp(code: string, reason: string): never {
+/**
+ * Ends an event's attempts (or a saga's step) at once, by throwing, for a reason that the event's author
+ * may read. Inside a model's command it is `refuse` of `@tidemark/shared` that says no, by what it returns.
+ */
+export function refuse(code: string, reason: string): never {
   throw new TidemarkError('HANDLER_REFUSED', { code, reason })
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { listAudits, listSagas, listSagaSteps, resumeSaga } from './park.ts'
-import { giveUp } from './policy.ts'
+import { refuse } from './policy.ts'
 import type { MemoryTx } from './processed/memory.ts'
 import type { Processed } from './processed/processed.ts'
 import { type Saga, saga, step } from './saga.ts'
@@ -49,7 +49,7 @@ function purchase(outside: Outside, options: Partial<Saga<Order, MemoryTx>> = {}
   const place = step<Order, MemoryTx>('place', {
     run: {
       perform: (_order, { key }) => {
-        if (fails) giveUp('NO_SUPPLIER', 'Nobody sells it.')
+        if (fails) refuse('NO_SUPPLIER', 'Nobody sells it.')
         outside.call('place', key)
       },
       commit: note('place'),
@@ -193,7 +193,7 @@ test('[C16] a compensation that fails for good asks for a person, who can let it
           outside.call('undo second', '2')
         },
       }),
-      step('third', { run: () => giveUp('NO', 'No.') }),
+      step('third', { run: () => refuse('NO', 'No.') }),
     ],
     ended: (outcome, _order, { emit }) => void emit(inventory.stream(outcome).Counted({ n: 1 })),
   })

@@ -75,7 +75,7 @@ export interface Saga<Input, Tx> {
 }
 
 /**
- * Defines a step. `run` and `compensate` are a call, or `{ perform, commit }`. A call that throws `giveUp(…)`
+ * Defines a step. `run` and `compensate` are a call, or `{ perform, commit }`. A call that throws `refuse(…)`
  * has surely not happened, and the saga turns at once. One that fails for another reason is tried again
  * with the same key; where its attempts are used up nobody knows whether it happened, and it is
  * compensated only with `compensatesUnsure`.

@@ -32,12 +32,17 @@ export interface Context<Tx> {
 /** Makes an event's effect. What it throws decides: an error worth another try, or one that parks the stream. */
 export type Handler<Event, Tx> = (event: Event, context: Context<Tx>) => Promise<void> | void
 
+/** What apps may handle beside their own types: another consumer has set an event of this topic aside. */
+interface ReservedData {
+  readonly 'tidemark.DeadLettered': DeadLettered
+}
+
 /** A handler for each event type that a consumer cares about. */
 export type Handlers<T extends Topic, Tx> = {
-  readonly [Type in keyof T['schemas'] & string]?: Handler<DomainEvent<Type, DataOf<T, Type>>, Tx>
-} & {
-  /** Another consumer has set an event of this topic aside. */
-  readonly 'tidemark.DeadLettered'?: Handler<DomainEvent<'tidemark.DeadLettered', DeadLettered>, Tx>
+  readonly [Type in (keyof T['schemas'] & string) | keyof ReservedData]?: Handler<
+    DomainEvent<Type, Type extends keyof ReservedData ? ReservedData[Type] : DataOf<T, Type>>,
+    Tx
+  >
 }
 
 /** What becomes of an event that this version of the consumer does not know. */

@@ -2,7 +2,7 @@ import { isTidemarkError } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { PeekableBroker } from '../broker/broker.ts'
 import { consume } from '../consumer/consume.ts'
-import { giveUp } from '../consumer/policy.ts'
+import { refuse } from '../consumer/policy.ts'
 import { memoryProcessed } from '../consumer/processed/memory.ts'
 import { brokerDeadLetters } from './broker-dead-letters.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
@@ -50,7 +50,7 @@ test('[O6] one list shows what the relay has parked, what a consumer has set asi
     processed,
     ordered: false,
     system: world.system,
-    on: { StockReceived: (event) => giveUp('NO_SUPPLIER', `nobody sells ${event.stream}`) },
+    on: { StockReceived: (event) => refuse('NO_SUPPLIER', `nobody sells ${event.stream}`) },
   })
   world.relay()
   await bury(1)
