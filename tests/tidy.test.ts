@@ -91,7 +91,11 @@ test('a driver is named in one place, so that nobody loads it who does not ask f
     pg: ['server/src/consumer/processed/postgres.ts'],
     '@azure/service-bus': [
       'server/src/broker/service-bus.ts',
+      'server/src/broker/service-bus-client.ts',
       'server/src/broker/service-bus-inspect.ts',
+      'server/src/broker/service-bus-look.ts',
+      'server/src/broker/service-bus-message.ts',
+      'server/src/broker/service-bus-receiver.ts',
     ],
     react: ['client/src/react.ts'],
   }

@@ -64,7 +64,9 @@ function waitForSession(
   holdAttach(link)
   const properties = link.properties as Readonly<Record<string, unknown>> | undefined
   const ms = Number(properties?.['com.microsoft:timeout'] ?? defaultTimeoutMs)
+  let isWaiting = true
   const done = (): void => {
+    isWaiting = false
     stopHearing()
     stopTimer()
   }
@@ -81,6 +83,7 @@ function waitForSession(
     refuse(link, 'com.microsoft:timeout', 'No session became available in time.')
   })
   return () => {
+    if (!isWaiting) return
     done()
     // The client gave up: it waits for our side of the link to open and close.
     reopen(link)

@@ -115,7 +115,9 @@ export function encodeStored(stored: Stored): Buffer {
   annotations.symbol('x-opt-enqueued-time').timestamp(stored.enqueuedAt)
   annotations.symbol('x-opt-sequence-number').long(stored.sequence)
   annotations.symbol('x-opt-enqueue-sequence-number').long(stored.sequence)
-  annotations.symbol('x-opt-message-state').int(stored.state === 'deferred' ? 1 : 0)
+  annotations
+    .symbol('x-opt-message-state')
+    .int(stored.state === 'deferred' || stored.wasDeferred ? 1 : 0)
   let count = 8
   if (stored.lock) {
     annotations.symbol('x-opt-locked-until').timestamp(stored.lock.until)

@@ -1,0 +1,307 @@
+/**
+ * Receivers on the SDK that heal themselves: messages are pushed into an inbox, settled apart from each other,
+ * and what breaks, falls silent or is lost is opened again.
+ */
+import type {
+  ServiceBusClient,
+  ServiceBusReceivedMessage,
+  ServiceBusReceiver,
+  ServiceBusSessionReceiver,
+} from '@azure/service-bus'
+import { backoffMs, sleep, TidemarkError } from '@tidemark/shared'
+import { Apart } from '../apart.ts'
+import {
+  defaultHoldMsMax,
+  defaultUnsettledMax,
+  type Received,
+  type Receiver,
+  type ReceiverOptions,
+  type Settlement,
+} from './broker.ts'
+import { Inbox, type Way } from './inbox.ts'
+import {
+  answered,
+  type Clients,
+  endQuietly,
+  type Settings,
+  unlessAborted,
+} from './service-bus-client.ts'
+import { lastCode, toTidemarkError } from './service-bus-error.ts'
+import { apply, fromServiceBus, isCutOff } from './service-bus-message.ts'
+
+/** How long a session without messages is kept before another gets its place, in ms. */
+const idleSessionMs = 250
+
+/** How long to wait before a receiver that failed tries again. */
+const receiverBackoff = { firstMs: 250, maxMs: 10_000 }
+
+/** One SDK receiver: messages come by it into an inbox, and are settled on it. */
+class Link implements Way {
+  readonly #receiver: ServiceBusReceiver
+  readonly #settings: Settings
+  readonly #inbox: Inbox
+  readonly #apart: Apart
+  readonly #originals = new WeakMap<Received, ServiceBusReceivedMessage>()
+  heardAt: number
+
+  constructor(receiver: ServiceBusReceiver, settings: Settings, inbox: Inbox) {
+    this.#receiver = receiver
+    this.#settings = settings
+    this.#inbox = inbox
+    this.#apart = new Apart(settings.system)
+    this.heardAt = settings.system.mono()
+  }
+
+  /** Starts the flow. `failed` hears of everything that interrupts it. */
+  subscribe(unsettledMax: number, failed: (error: TidemarkError) => void): void {
+    this.#receiver.subscribe(
+      {
+        processMessage: (original) => {
+          this.heardAt = this.#settings.system.mono()
+          const received = fromServiceBus(original)
+          this.#originals.set(received, original)
+          // The SDK asks for another message when this promise is settled.
+          return this.#inbox.put(received, this)
+        },
+        processError: async ({ error, errorSource, entityPath }) => {
+          // A lock that could not be renewed shows when the message is settled.
+          if (errorSource !== 'renewLock') failed(toTidemarkError(error, entityPath))
+        },
+      },
+      { autoCompleteMessages: false, maxConcurrentCalls: unsettledMax },
+    )
+  }
+
+  holds(message: Received): boolean {
+    const original = this.#originals.get(message)
+    return original !== undefined && !isCutOff(original)
+  }
+
+  async settle(message: Received, settlement: Settlement): Promise<void> {
+    const original = this.#originals.get(message)
+    // On a link that was cut and opened again the SDK would wait for an answer that never comes.
+    if (!original || isCutOff(original)) throw new TidemarkError('LOCK_LOST')
+    const kind = settlement.type === 'deadLetter' ? `deadLetter ${message.id}` : settlement.type
+    const run = () => apply(this.#receiver, original, settlement)
+    await new Promise<void>((resolve, reject) => {
+      this.#apart.run(kind, () => {
+        answered(this.#settings, 'a settlement', run).then(resolve, (error: unknown) =>
+          reject(toTidemarkError(error, this.#receiver.entityPath)),
+        )
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#inbox.forget(this)
+    await endQuietly(this.#settings, this.#receiver)
+  }
+}
+
+/** Reads a subscription, or its dead letters, in any order. */
+export class PlainReceiver implements Receiver {
+  readonly #clients: Clients
+  readonly #settings: Settings
+  readonly #options: ReceiverOptions
+  readonly #inbox: Inbox
+  readonly #closed: (receiver: Receiver) => void
+  #open: { readonly link: Link; readonly client: ServiceBusClient } | undefined
+  /** The SDK goes on trying by itself, but for what no trying will change. */
+  #isBroken = false
+
+  /** @param closed is told when it is. */
+  constructor(
+    clients: Clients,
+    settings: Settings,
+    options: ReceiverOptions,
+    closed: (receiver: Receiver) => void,
+  ) {
+    this.#closed = closed
+    this.#clients = clients
+    this.#settings = settings
+    this.#options = options
+    this.#inbox = new Inbox(settings.system)
+  }
+
+  async receive(max: number, waitMs: number): Promise<readonly Received[]> {
+    const open = this.#open
+    if (open && this.#isSilent(open.link)) {
+      this.#clients.replace(open.client)
+      void this.#drop()
+    } else if (this.#isBroken) void this.#drop()
+    this.#open ??= this.#openLink()
+    return this.#inbox.receive(max, waitMs)
+  }
+
+  settle(message: Received, settlement: Settlement): Promise<void> {
+    return this.#inbox.settle(message, settlement)
+  }
+
+  async close(): Promise<void> {
+    this.#closed(this)
+    this.#inbox.close()
+    await this.#drop()
+  }
+
+  /** A receiver has been known to die without a word: one that has heard nothing for long is made anew. */
+  #isSilent(link: Link): boolean {
+    const { system, silenceMsMax } = this.#settings
+    return this.#inbox.isIdle(link) && system.mono() - link.heardAt > silenceMsMax
+  }
+
+  #openLink() {
+    const { topic, subscription, deadLetters, holdMsMax, unsettledMax } = this.#options
+    const client = this.#clients.take()
+    const receiver = client.createReceiver(topic, subscription, {
+      receiveMode: 'peekLock',
+      skipParsingBodyAsJson: true,
+      maxAutoLockRenewalDurationInMs: holdMsMax ?? defaultHoldMsMax,
+      ...(deadLetters ? { subQueueType: 'deadLetter' as const } : {}),
+    })
+    const link = new Link(receiver, this.#settings, this.#inbox)
+    this.#isBroken = false
+    link.subscribe(unsettledMax ?? defaultUnsettledMax, (error) => {
+      if (this.#open?.link !== link) return
+      this.#isBroken = error.recovery === 'never' || error.code === 'BROKER_UNAUTHORIZED'
+      this.#inbox.fail(error)
+    })
+    return { link, client }
+  }
+
+  async #drop(): Promise<void> {
+    const open = this.#open
+    this.#open = undefined
+    if (!open) return
+    await open.link.close()
+    this.#clients.release(open.client)
+  }
+}
+
+/** Reads a subscription by session: so many places, each with one session at a time. */
+export class SessionsReceiver implements Receiver {
+  readonly #clients: Clients
+  readonly #settings: Settings
+  readonly #options: ReceiverOptions
+  readonly #inbox: Inbox
+  readonly #closed: (receiver: Receiver) => void
+  readonly #closing = new AbortController()
+  #places: readonly Promise<void>[] | undefined
+
+  /** @param closed is told when it is. */
+  constructor(
+    clients: Clients,
+    settings: Settings,
+    options: ReceiverOptions,
+    closed: (receiver: Receiver) => void,
+  ) {
+    this.#closed = closed
+    this.#clients = clients
+    this.#settings = settings
+    this.#options = options
+    this.#inbox = new Inbox(settings.system)
+  }
+
+  async receive(max: number, waitMs: number): Promise<readonly Received[]> {
+    this.#places ??= Array.from({ length: this.#options.sessions ?? 1 }, () => this.#serve())
+    return this.#inbox.receive(max, waitMs)
+  }
+
+  settle(message: Received, settlement: Settlement): Promise<void> {
+    return this.#inbox.settle(message, settlement)
+  }
+
+  async close(): Promise<void> {
+    this.#closed(this)
+    this.#inbox.close()
+    this.#closing.abort()
+    await Promise.all(this.#places ?? [])
+  }
+
+  /** One place: accepts a session, serves it until it has nothing more, and accepts the next. */
+  async #serve(): Promise<void> {
+    const { system } = this.#settings
+    const { signal } = this.#closing
+    let failures = 0
+    while (!signal.aborted) {
+      const client = this.#clients.take()
+      try {
+        const session = await this.#accept(client)
+        failures = 0
+        if (session) await this.#serveSession(session)
+      } catch (cause) {
+        if (signal.aborted) break
+        const error = toTidemarkError(cause, this.#path)
+        this.#inbox.fail(error)
+        if (error.code === 'BROKER_UNAVAILABLE') this.#clients.replace(client)
+        await sleep(system, backoffMs(receiverBackoff, failures, system.random), signal)
+        failures += 1
+      } finally {
+        this.#clients.release(client)
+      }
+    }
+  }
+
+  get #path(): string {
+    return `${this.#options.topic}/Subscriptions/${this.#options.subscription}`
+  }
+
+  /** The next session that has messages; `undefined` where there was none for a while. */
+  async #accept(client: ServiceBusClient): Promise<ServiceBusSessionReceiver | undefined> {
+    const { topic, subscription, holdMsMax } = this.#options
+    const { signal } = this.#closing
+    try {
+      // The SDK gives an accept up only when it is answered; a session that comes then, it closes.
+      return await answered(this.#settings, 'accepting a session', (deadline) =>
+        unlessAborted(
+          signal,
+          client.acceptNextSession(topic, subscription, {
+            receiveMode: 'peekLock',
+            skipParsingBodyAsJson: true,
+            maxAutoLockRenewalDurationInMs: holdMsMax ?? defaultHoldMsMax,
+            abortSignal: AbortSignal.any([deadline, signal]),
+          }),
+        ),
+      )
+    } catch (error) {
+      if (lastCode(error) === 'ServiceTimeout') return undefined
+      throw error
+    }
+  }
+
+  async #serveSession(session: ServiceBusSessionReceiver): Promise<void> {
+    const { sessions = 1, unsettledMax = defaultUnsettledMax } = this.#options
+    const { system } = this.#settings
+    const link = new SessionLink(session, this.#settings, this.#inbox)
+    link.subscribe(Math.max(1, Math.ceil(unsettledMax / sessions)), (error) => {
+      // A session that is lost is accepted again, by us or by somebody else.
+      if (error.code !== 'LOCK_LOST') this.#inbox.fail(error)
+      link.end()
+    })
+    while (!link.isOver.aborted && !this.#closing.signal.aborted) {
+      const over = AbortSignal.any([link.isOver, this.#closing.signal])
+      await sleep(system, idleSessionMs, over)
+      const isIdle = system.mono() - link.heardAt >= idleSessionMs && this.#inbox.isIdle(link)
+      if (session.isClosed || isIdle) break
+    }
+    await link.close()
+  }
+}
+
+/** The link of one session. */
+class SessionLink extends Link {
+  readonly #over = new AbortController()
+
+  get isOver(): AbortSignal {
+    return this.#over.signal
+  }
+
+  end(): void {
+    this.#over.abort()
+  }
+
+  override async settle(message: Received, settlement: Settlement): Promise<void> {
+    await super.settle(message, settlement)
+    // What we hold of the session came after what goes back: letting go of all keeps the order.
+    if (settlement.type === 'abandon') this.end()
+  }
+}
