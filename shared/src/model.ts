@@ -6,15 +6,21 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { assert } from './assert.ts'
 import type { Command, Decided, Denial } from './command.ts'
 import type { DomainEvent, Draft } from './event.ts'
+import type { DeadLettered } from './reserved.ts'
 import type { AnyDrafts, DataOf, StreamDrafts, Topic } from './topic.ts'
 
 /** One pure function for each event type that matters to the model. Pending events have no place in the log yet. */
 export type Folds<T extends Topic, State> = {
-  readonly [Type in keyof T['schemas'] & string]?: (
+  readonly [Type in (keyof T['schemas'] & string) | 'tidemark.DeadLettered']?: (
     state: State,
-    event: DomainEvent<Type, DataOf<T, Type>>,
+    event: DomainEvent<Type, FoldedData<T, Type>>,
   ) => State
 }
+
+/** Beside the topic's own types there is one that every topic has. */
+type FoldedData<T extends Topic, Type extends string> = Type extends 'tidemark.DeadLettered'
+  ? DeadLettered
+  : DataOf<T, Type>
 
 /** A state for each key, folded from a topic's events, and the commands that decide on it. */
 export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
