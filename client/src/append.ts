@@ -1,48 +1,42 @@
 /**
  * Hop 1, app to outbox. An append resolves when its transaction is complete on this device, and shows
- * nothing before. Calls that come while one transaction is under way share the next.
+ * nothing before. Calls that come while one transaction is under way share the next; a command is decided
+ * when everything before it is shown.
  */
 import {
-  type Claim,
-  type DomainEvent,
+  type Denial,
   Doorbell,
   type Draft,
   type EventId,
-  isTidemarkError,
-  type Limits,
-  parseClaim,
-  type System,
   TidemarkError,
-  type Topic,
   type Verdict,
-  writeClaim,
 } from '@tidemark/shared'
-import { utf8Length } from './bytes.ts'
+import { prepare, type Prepared, type PreparePorts, type Ties } from './prepare.ts'
 import type { Replica } from './replica.ts'
-import type { Batch, Durability, Store } from './store/store.ts'
+import type { Durability, Refusal, Store } from './store/store.ts'
 import { noDisk } from './sync.ts'
 
 /** What goes with an append. */
-export interface AppendOptions {
+export interface AppendOptions extends Ties {
   /** The revision that the stream must have; another one is refused with `REVISION_CONFLICT`. */
   readonly expectedRevision?: number
   /** The newest pending event that the decision saw. */
   readonly after?: EventId
-  /** The event that these answer. */
-  readonly causationId?: EventId
-  /** The conversation that these belong to. */
-  readonly correlationId?: string
-  /** W3C Trace Context. */
-  readonly traceparent?: string
   /** `relaxed` unless said otherwise: see `Durability`. */
   readonly durability?: Durability
 }
 
+/** What finally became of what was appended: the gateway's verdict, the command's own denial, or taken back by the app. */
+export type Outcome<Denied extends Denial = never> =
+  | Extract<Verdict, { type: 'accepted' }>
+  | { readonly type: 'refused'; readonly refusal: Refusal<Denied> }
+  | { readonly type: 'withdrawn' }
+
 /** An append that is durable on this device. */
 export interface Appended {
   readonly ids: readonly EventId[]
-  /** The gateway's verdict: of the first event where it was accepted, else of the one that was the reason. May take days. */
-  readonly settled: Promise<Verdict>
+  /** What became of it: of the first event where it was accepted, else of the one that was the reason. May take days. */
+  readonly settled: Promise<Outcome>
 }
 
 /**
@@ -59,15 +53,9 @@ export type Append = (
 ) => Promise<Appended>
 
 /** What appends need. */
-export interface AppendPorts {
+export interface AppendPorts extends PreparePorts {
   readonly store: Store | undefined
   readonly replica: Replica
-  readonly system: System
-  readonly scope: string
-  readonly user: string
-  readonly topics: ReadonlyMap<string, Topic>
-  /** What the gateway announced last. */
-  readonly limits: () => Limits
   /** Another tab should have a look at the database. */
   readonly onWritten: () => void
   /** Rows of other tabs are to be loaded before ours. */
@@ -76,152 +64,147 @@ export interface AppendPorts {
   readonly onStorage: (error: unknown) => void
 }
 
-interface Prepared {
-  readonly batch: Batch
-  readonly events: readonly DomainEvent[]
-  readonly durability: Durability
+/** What is asked to be written. */
+export interface Wanted {
+  /** What to write, asked for when all that was wanted before is shown; or why nothing is. */
+  readonly prepare: () => Prepared | Denial
+  /** The stream whose state `prepare` looks at, as `topic/stream`. */
+  readonly looksAt?: string | undefined
+  readonly durability?: Durability | undefined
+  /** Refused events that leave their list with this. */
+  readonly resolves?: readonly EventId[]
 }
 
-interface Call extends Prepared {
-  readonly resolve: (appended: Appended) => void
+/** A batch that is durable on this device. */
+export interface Written {
+  readonly ok: true
+  readonly ids: readonly EventId[]
+  /** What became of it, and of which events: a command that was decided again has others. */
+  readonly settled: Promise<Settled>
+}
+
+/** An outcome, and the events that it is about. */
+export type Settled<Denied extends Denial = Denial> = Outcome<Denied> & {
+  readonly ids: readonly EventId[]
+}
+
+/** Writes batches to the outbox, one after the other. */
+export interface Writer {
+  write(wanted: Wanted): Promise<Written | Denial>
+}
+
+interface Call extends Wanted {
+  readonly resolve: (written: Written | Denial) => void
   readonly reject: (error: unknown) => void
+}
+
+interface Ready extends Prepared {
+  readonly call: Call
 }
 
 /** Batches that share one transaction. */
 const batchesMax = 2_000
 
-/** Starts to take appends, until `signal` aborts. */
-export function openAppend(ports: AppendPorts, signal: AbortSignal): Append {
+/** Starts to take what is to be written, until `signal` aborts. */
+export function openWriter(ports: AppendPorts, signal: AbortSignal): Writer {
   const inbox: Call[] = []
   const bell = new Doorbell()
   void run()
-  return async (drafts, options = {}) => {
-    if (signal.aborted) throw new TidemarkError('CLOSED')
-    const prepared = prepare(ports, 'topic' in drafts ? [drafts] : drafts, options)
-    return new Promise((resolve, reject) => {
-      inbox.push({ ...prepared, resolve, reject })
-      bell.ring()
-    })
+  return {
+    write: (wanted) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) throw new TidemarkError('CLOSED')
+        inbox.push({ ...wanted, resolve, reject })
+        bell.ring()
+      }),
   }
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
       await bell.wait(signal)
-      while (inbox.length > 0) await writeCalls(ports, takeCalls(inbox))
+      while (inbox.length > 0) await writeReady(ports, takeReady(inbox))
     }
     for (const call of inbox) call.reject(new TidemarkError('CLOSED'))
   }
 }
 
-/** The calls that go into one transaction: all of one durability, in order. */
-function takeCalls(inbox: Call[]): readonly Call[] {
-  const durability = inbox[0]?.durability
-  const other = inbox.slice(0, batchesMax).findIndex((call) => call.durability !== durability)
-  return inbox.splice(0, other < 0 ? batchesMax : other)
+/** Appends facts. */
+export function openAppend(ports: PreparePorts, writer: Writer): Append {
+  return async (drafts, options = {}) => {
+    const prepared = prepare(ports, 'topic' in drafts ? [drafts] : drafts, options, options)
+    const written = await writer.write({
+      prepare: () => prepared,
+      durability: options.durability,
+    })
+    return toAppended(written)
+  }
 }
 
-async function writeCalls(ports: AppendPorts, calls: readonly Call[]): Promise<void> {
+/** What `append` answers with, where nothing could be decided against. */
+export function toAppended(written: Written | Denial): Appended {
+  if (!written.ok) throw new TidemarkError('BAD_EVENT', { reason: written.code })
+  // Facts are not decided again, so their refusals are the gateway's.
+  return {
+    ids: written.ids,
+    settled: written.settled.then(({ ids: _ids, ...rest }) => rest as Outcome),
+  }
+}
+
+/** The calls that go into one transaction: all of one durability, in order, and none that has to see another. */
+function takeReady(inbox: Call[]): readonly Ready[] {
+  const ready: Ready[] = []
+  const touched = new Set<string>()
+  let seen = 0
+  for (const call of inbox.slice(0, batchesMax)) {
+    const isOther = ready[0] && ready[0].call.durability !== call.durability
+    if (isOther || (call.looksAt !== undefined && touched.has(call.looksAt))) break
+    seen += 1
+    const prepared = prepareCall(call)
+    if (!prepared) continue
+    for (const { topic, stream } of prepared.events) touched.add(`${topic}/${stream}`)
+    ready.push({ ...prepared, call })
+  }
+  inbox.splice(0, seen)
+  return ready
+}
+
+function prepareCall(call: Call): Prepared | undefined {
+  try {
+    const prepared = call.prepare()
+    if ('batch' in prepared) return prepared
+    call.resolve(prepared)
+  } catch (error) {
+    call.reject(error)
+  }
+  return undefined
+}
+
+async function writeReady(ports: AppendPorts, ready: readonly Ready[]): Promise<void> {
   const { store, replica, onWritten, onGap, onStorage } = ports
-  const settled = calls.map((call) => replica.writing(call.events.map(({ id }) => id)))
+  if (ready.length === 0) return
+  const idsOf = ready.map(({ events }) => events.map(({ id }) => id))
+  const settled = idsOf.map((ids) => replica.writing(ids))
+  const resolved = ready.flatMap(({ call }) => call.resolves ?? [])
   let seqs: readonly number[]
   try {
     if (!store) throw noDisk()
-    const batches = calls.map((call) => call.batch)
-    seqs = await store.append(batches, calls[0]?.durability)
+    const batches = ready.map(({ batch }) => batch)
+    seqs = await store.append(batches, ready[0]?.call.durability ?? 'relaxed', resolved)
   } catch (error) {
     onStorage(error)
-    for (const { events, reject } of calls) {
-      replica.failed(events.map(({ id }) => id))
-      reject(error)
+    for (const [at, { call }] of ready.entries()) {
+      replica.failed(idsOf[at] ?? [])
+      call.reject(error)
     }
     return
   }
-  const rows = calls.map(({ batch, events }, at) => ({ ...batch, events, seq: seqs[at] ?? 0 }))
+  const rows = ready.map(({ batch, events }, at) => ({ ...batch, events, seq: seqs[at] ?? 0 }))
+  if (resolved.length > 0) replica.discarded(resolved)
   if (!replica.appended(rows)) onGap()
   onWritten()
   onStorage(undefined)
-  for (const [at, { events, resolve }] of calls.entries()) {
-    const verdict = settled[at]
-    if (verdict) resolve({ ids: events.map(({ id }) => id), settled: verdict })
-  }
-}
-
-/** Checks everything that can be checked before the disk is touched. */
-function prepare(ports: AppendPorts, drafts: readonly Draft[], options: AppendOptions): Prepared {
-  const { scope, user, limits } = ports
-  const topic = oneTopic(ports, drafts)
-  const { batchEventsMax } = limits()
-  if (drafts.length > batchEventsMax) {
-    throw new TidemarkError('BATCH_TOO_LARGE', { events: drafts.length, max: batchEventsMax })
-  }
-  const lines = drafts.map((draft) => writeLine(ports, topic, draft, options))
-  const events = lines.map((line) => ({ topic: topic.name, scope, author: user, ...read(line) }))
-  const { after, expectedRevision, durability = 'relaxed' } = options
-  return {
-    batch: {
-      topic: topic.name,
-      scope,
-      lines,
-      ...(after !== undefined && { after }),
-      ...(expectedRevision !== undefined && { expectedRevision }),
-    },
-    events,
-    durability,
-  }
-}
-
-function oneTopic({ topics, scope }: AppendPorts, drafts: readonly Draft[]): Topic {
-  const names = [...new Set(drafts.map((draft) => draft.topic))]
-  const [name] = names
-  if (name === undefined) throw new TidemarkError('BAD_EVENT', { reason: 'a batch without events' })
-  if (names.length > 1) {
-    throw new TidemarkError('BATCH_MIXED', { logs: names.map((each) => `${each}/${scope}`) })
-  }
-  const topic = topics.get(name)
-  if (!topic) throw new TidemarkError('UNKNOWN_TOPIC', { topic: name })
-  return topic
-}
-
-function writeLine(
-  { system, scope, limits }: AppendPorts,
-  topic: Topic,
-  { stream, type, version, data }: Draft,
-  { causationId, correlationId, traceparent }: AppendOptions,
-): string {
-  const { keyLengthMax, eventBytesMax } = limits()
-  const key = `${scope}/${stream}`
-  if (key.length > keyLengthMax) throw new TidemarkError('KEY_TOO_LONG', { key, max: keyLengthMax })
-  const line = toLine({
-    id: system.uuid() as EventId,
-    stream,
-    type,
-    version,
-    data: topic.check(type, version, data),
-    occurredAt: system.now(),
-    ...(causationId !== undefined && { causationId }),
-    ...(correlationId !== undefined && { correlationId }),
-    ...(traceparent !== undefined && { traceparent }),
-  })
-  const bytes = utf8Length(line)
-  if (bytes > eventBytesMax)
-    throw new TidemarkError('EVENT_TOO_LARGE', { bytes, max: eventBytesMax })
-  return line
-}
-
-function toLine(claim: Claim): string {
-  try {
-    return writeClaim(claim)
-  } catch (cause) {
-    throw new TidemarkError('NOT_JSON', { reason: String(cause).slice(0, 200) }, { cause })
-  }
-}
-
-/** The event as everybody will read it, so that what is shown now is what is shown after a reload. */
-function read(line: string): Claim {
-  try {
-    return parseClaim(line)
-  } catch (cause) {
-    const reason = isTidemarkError(cause, 'BAD_FRAME') ? cause.details.reason : String(cause)
-    throw new TidemarkError('BAD_EVENT', { reason }, { cause })
+  for (const [at, { call }] of ready.entries()) {
+    const [ids, outcome] = [idsOf[at], settled[at]]
+    if (ids && outcome) call.resolve({ ok: true, ids, settled: outcome })
   }
 }

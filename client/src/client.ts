@@ -3,6 +3,7 @@ import {
   type AnyModel,
   type Broadcast,
   type Connect,
+  type CommandsOf,
   defaultLimits,
   type EntryOf,
   type EventId,
@@ -12,7 +13,9 @@ import {
   type System,
   type Topic,
 } from '@tidemark/shared'
-import { type Append, openAppend } from './append.ts'
+import { type Append, openAppend, openWriter } from './append.ts'
+import { createRefusedList, type RefusedList } from './compensate.ts'
+import { type DenialsOf, openExecute } from './execute.ts'
 import type { Hints } from './hints.ts'
 import type { Live } from './live.ts'
 import { findVerdict, type Knowledge, readEntries } from './lookup.ts'
@@ -20,9 +23,10 @@ import { type ModelHandles, ModelView } from './models.ts'
 import { Replica } from './replica.ts'
 import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
-import type { Refused, Store } from './store/store.ts'
+import type { Store } from './store/store.ts'
 import { inertSync, openSync } from './sync.ts'
 import { connectWebSocket } from './websocket.ts'
+import { withdraw, type Withdrawn } from './withdraw.ts'
 import {
   hasIndexedDb,
   soloBroadcast,
@@ -63,20 +67,22 @@ export interface ClientOptions<M extends Models> {
   readonly onError?: (error: unknown) => void
 }
 
-/** The refused events of this device. They stay until they are discarded, over reloads too. */
-export interface RefusedList extends Live<readonly Refused[]> {
-  discard(...ids: readonly EventId[]): Promise<void>
-}
+/** The denials of all commands of an app's models. */
+export type DenialsOfModels<M extends Models> = {
+  [Name in keyof M]: DenialsOf<CommandsOf<M[Name]>>
+}[keyof M]
 
 /** An app's end of Tidemark. */
 export interface Client<M extends Models = Models> {
   readonly append: Append
-  /** Live states: `client.model.item('sku-1')`, `client.model.item.list()`. */
+  /** Live states, and the commands that decide on them: `client.model.item('sku-1')`, `client.model.item.list()`. */
   readonly model: ModelHandles<M>
   readonly status: Live<Status>
-  readonly refused: RefusedList
+  readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
-  verdict(id: EventId): Promise<Knowledge>
+  verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
+  /** Takes back an event, and its batch, while no link can have been handed it. */
+  withdraw(id: EventId): Promise<Withdrawn>
   /** The entries stored on this device after a position, at most about a megabyte of them. */
   entries<T extends Topic>(topic: T, after?: number): Promise<readonly EntryOf<T>[]>
   /** Cuts this tab's connection and stays away until `resume`, or a reload. */
@@ -100,14 +106,15 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   const life = new AbortController()
   const status = createStatus(onError)
   const views = Object.entries(options.models ?? {}).map(
-    ([name, model]) => [name, new ModelView(model, onError, () => status.degrade(name))] as const,
+    ([name, model]) => new ModelView(name, model, onError, () => status.degrade(name)),
   )
   const topics = topicsOf(options)
   const logs = topics.read.map(({ name }) => ({ topic: name, scope }))
-  const models = views.map(([, view]) => view)
-  const replica = new Replica({ logs, models, user, status, onError })
+  const replica = new Replica({ logs, models: views, user, status, onError })
   const { store, ...ports } = portsOf(options, `${options.name ?? 'tidemark'}/${user}/${scope}`)
   let limits: Limits = defaultLimits
+  const preparing = { system, scope, user, topics: topics.known, limits: () => limits }
+  const deciding = { ...preparing, replica, views }
   const sync = store
     ? openSync(
         {
@@ -121,25 +128,29 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
           url: options.url,
           token: options.token,
           user: options.token && user,
+          deciding,
           versions: topics.versions,
           onLimits: (announced) => void (limits = announced),
         },
         life.signal,
       )
     : inertSync
-  const append = openAppend(
-    { ...sync, store, replica, system, scope, user, topics: topics.known, limits: () => limits },
-    life.signal,
-  )
+  const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
   const lookup = { store, replica, logs, sync }
+  const execute = openExecute({ ...sync, ...deciding, writer })
+  const handles = views.map((view) => [
+    view.name,
+    view.handle((key, command, input, given) =>
+      execute({ model: view.name, key, command, input }, given),
+    ),
+  ])
   return {
-    append,
-    model: Object.fromEntries(
-      views.map(([name, view]) => [name, view.handle()]),
-    ) as ModelHandles<M>,
+    append: openAppend(preparing, writer),
+    model: Object.fromEntries(handles) as ModelHandles<M>,
     status,
-    refused: { ...replica.refused, discard: (...ids) => sync.discard(ids) },
-    verdict: (id) => findVerdict(lookup, id),
+    refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
+    verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
+    withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
     pause: () => sync.pause(),
     resume: () => sync.resume(),

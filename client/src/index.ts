@@ -1,12 +1,14 @@
 /** Append domain events on the device, offline or not, and read what becomes of them. */
-export type { Append, Appended, AppendOptions } from './append.ts'
+export type { Append, Appended, AppendOptions, Outcome, Settled } from './append.ts'
 export {
   type Client,
   type ClientOptions,
   createClient,
+  type DenialsOfModels,
   type Models,
-  type RefusedList,
 } from './client.ts'
+export type { RefusedList } from './compensate.ts'
+export type { CommandCalls, DenialsOf, Executed, ExecuteOptions } from './execute.ts'
 export type { Hints } from './hints.ts'
 export type { Live } from './live.ts'
 export type { Knowledge } from './lookup.ts'
@@ -21,4 +23,5 @@ export type {
 export type { LinkState, LogStatus, Status } from './status.ts'
 export { dexieStore, type DexieStoreOptions } from './store/dexie.ts'
 export { createDisk, type Disk, memoryStore } from './store/memory.ts'
-export type { Refused, Store } from './store/store.ts'
+export type { Decision, Refusal, Refused, Sides, Store } from './store/store.ts'
+export type { Withdrawn } from './withdraw.ts'

@@ -1,5 +1,6 @@
 /** Answers about the past, from the disk. */
 import {
+  type Denial,
   type EntryOf,
   type EventId,
   type LogName,
@@ -8,12 +9,20 @@ import {
   type Topic,
   type Verdict,
 } from '@tidemark/shared'
+import type { Outcome } from './append.ts'
 import type { Replica } from './replica.ts'
 import type { Store } from './store/store.ts'
 import { noDisk, type Sync } from './sync.ts'
 
-/** What is known of one event: the gateway's verdict, `pending` before there is one, `unknown` on this device. */
-export type Knowledge = Verdict | { readonly type: 'pending' } | { readonly type: 'unknown' }
+/**
+ * What is known of one event: what became of it, `superseded` by the events of a later decision, `pending`
+ * before there is an outcome, `unknown` on this device.
+ */
+export type Knowledge<Denied extends Denial = Denial> =
+  | Outcome<Denied>
+  | { readonly type: 'superseded'; readonly by: readonly EventId[] }
+  | { readonly type: 'pending' }
+  | { readonly type: 'unknown' }
 
 /** What looking up needs. */
 export interface LookupPorts {
@@ -45,7 +54,13 @@ export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Know
   await sync.catchUp()
   if (replica.isPending(id)) return { type: 'pending' }
   const refused = replica.refused.getSnapshot().find((each) => each.id === id)
-  if (refused) return { type: 'refused', refusal: refused.refusal }
+  // What a consumer has set aside was accepted.
+  if (refused && refused.refusal.code !== 'DEAD_LETTERED') {
+    return { type: 'refused', refusal: refused.refusal }
+  }
+  const fate = await store.fate(id)
+  if (fate?.type === 'superseded') return { type: 'superseded', by: fate.by }
+  if (fate) return { type: 'withdrawn' }
   const accepted = await store.accepted(id)
   if (accepted) return toAccepted(accepted)
   for (const log of logs) {

@@ -4,13 +4,16 @@
  */
 import {
   type AnyModel,
+  assert,
   type Cancel,
+  type CommandsOf,
   type DomainEvent,
   type Entry,
   type EventId,
   fold,
   type StateOf,
 } from '@tidemark/shared'
+import type { CommandCalls, ExecuteOptions } from './execute.ts'
 import { type Live, Listeners } from './live.ts'
 
 /** A state that is there, as one moment saw it. */
@@ -49,15 +52,23 @@ export type LiveList<State> = Live<{
 }>
 
 /** One model on the device: call it with a key. The same key gives the same object. */
-export interface ModelHandle<State> {
-  (key: string): LiveState<State>
+export interface ModelHandle<State, Commands = unknown> {
+  (key: string): LiveState<State> & CommandCalls<Commands>
   list(): LiveList<State>
 }
 
 /** The models of a client, by name. */
 export type ModelHandles<M extends Readonly<Record<string, AnyModel>>> = {
-  readonly [Name in keyof M]: ModelHandle<StateOf<M[Name]>>
+  readonly [Name in keyof M]: ModelHandle<StateOf<M[Name]>, CommandsOf<M[Name]>>
 }
+
+/** Calls a command on a key. */
+export type Call = (
+  key: string,
+  command: string,
+  input: unknown,
+  options: ExecuteOptions | undefined,
+) => Promise<unknown>
 
 type ListSnapshot = ReturnType<LiveList<unknown>['getSnapshot']>
 
@@ -67,7 +78,9 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** One model's states, and those who look at them. */
 export class ModelView {
-  readonly #model: AnyModel
+  readonly model: AnyModel
+  /** Its name in this client. */
+  readonly name: string
   readonly #onError: (error: unknown) => void
   readonly #onDegraded: () => void
   /** What is shown; nothing before the disk has been read. */
@@ -90,25 +103,31 @@ export class ModelView {
   #listChanged = false
 
   /** `onError` hears of a fold that throws; the event that it threw on leaves the state as it was. */
-  constructor(model: AnyModel, onError: (error: unknown) => void, onDegraded: () => void) {
-    this.#model = model
+  constructor(
+    name: string,
+    model: AnyModel,
+    onError: (error: unknown) => void,
+    onDegraded: () => void,
+  ) {
+    this.name = name
+    this.model = model
     this.#onError = onError
     this.#onDegraded = onDegraded
     this.#listListeners = new Listeners(onError)
   }
 
   get topic(): string {
-    return this.#model.topic.name
+    return this.model.topic.name
   }
 
   /** What apps call. */
-  handle(): ModelHandle<unknown> {
+  handle(call: Call): ModelHandle<unknown> {
     const list: LiveList<unknown> = {
       getSnapshot: () => (this.#list ??= this.#takeList()),
       getInitialSnapshot: () => loadingList,
       subscribe: (changed) => this.#listListeners.add(changed),
     }
-    return Object.assign((key: string) => this.#state(key), { list: () => list })
+    return Object.assign((key: string) => this.#state(key, call), { list: () => list })
   }
 
   /** Starts to fold from the log's beginning. */
@@ -124,7 +143,7 @@ export class ModelView {
       const key = this.#keyOf(entry)
       if (key === undefined) continue
       if (!states.has(key)) this.#keys = undefined
-      states.set(key, this.#step(states.has(key) ? states.get(key) : this.#model.initial, entry))
+      states.set(key, this.#step(states.has(key) ? states.get(key) : this.model.initial, entry))
       if (!this.#rebuilt) this.#touch(key)
     }
   }
@@ -182,7 +201,26 @@ export class ModelView {
     this.#listListeners.notify()
   }
 
-  #state(key: string): LiveState<unknown> {
+  /** The state of a key as a decision sees it: confirmed, and with all pending events but those in `except`. */
+  stateFor(key: string, except: ReadonlySet<EventId>): unknown {
+    const events = [...(this.#overlays.get(key)?.values() ?? [])].filter(
+      ({ id }) => !except.has(id),
+    )
+    return events.reduce((state, event) => this.#step(state, event), this.confirmed(key))
+  }
+
+  /** The state of a key without what is pending. */
+  confirmed(key: string): unknown {
+    return this.#states?.has(key) ? this.#states.get(key) : this.model.initial
+  }
+
+  /** A fold or a command of this model has thrown. */
+  degrade(error: unknown): void {
+    this.#onDegraded()
+    this.#onError(error)
+  }
+
+  #state(key: string, call: Call): LiveState<unknown> {
     let handle = this.#handles.get(key)
     if (!handle) {
       const loading: Snapshot<unknown> = { status: 'loading', key, pending: 0 }
@@ -191,6 +229,12 @@ export class ModelView {
         getSnapshot: () => this.#snapshot(key),
         getInitialSnapshot: () => loading,
         subscribe: (changed) => this.#subscribe(key, changed),
+      }
+      for (const name of Object.keys(this.model.commands as object)) {
+        assert(!(name in handle), `a command cannot be called ${name}`)
+        Object.assign(handle, {
+          [name]: (input: unknown, options?: ExecuteOptions) => call(key, name, input, options),
+        })
       }
       this.#handles.set(key, handle)
     }
@@ -221,7 +265,7 @@ export class ModelView {
     const overlay = this.#overlays.get(key)
     if (!overlay && !states.has(key)) return { status: 'absent', key, pending: 0 }
     const confirmed = states.get(key)
-    let state = states.has(key) ? confirmed : this.#model.initial
+    let state = states.has(key) ? confirmed : this.model.initial
     for (const event of overlay?.values() ?? []) state = this.#step(state, event)
     return { status: 'present', key, state, confirmed, pending: overlay?.size ?? 0 }
   }
@@ -243,20 +287,19 @@ export class ModelView {
   }
 
   #keyOf(event: DomainEvent): string | undefined {
-    if (!Object.hasOwn(this.#model.on, event.type)) return undefined
-    return this.#attempt(() => this.#model.key(event), undefined)
+    if (!Object.hasOwn(this.model.on, event.type)) return undefined
+    return this.#attempt(() => this.model.key(event), undefined)
   }
 
   #step(state: unknown, event: DomainEvent): unknown {
-    return this.#attempt(() => fold(this.#model, state, event), state)
+    return this.#attempt(() => fold(this.model, state, event), state)
   }
 
   #attempt<Result>(run: () => Result, otherwise: Result): Result {
     try {
       return run()
     } catch (error) {
-      this.#onDegraded()
-      this.#onError(error)
+      this.degrade(error)
       return otherwise
     }
   }

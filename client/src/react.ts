@@ -2,8 +2,10 @@
  * Tidemark in React: hooks over the live values of a client. A component renders again when what it
  * selects has changed, and only then; on a server, and while that is hydrated, everything is `loading`.
  */
+import type { Denial } from '@tidemark/shared'
 import { useCallback, useRef, useSyncExternalStore } from 'react'
 import type { Client } from './client.ts'
+import type { RefusedList } from './compensate.ts'
 import type { Live } from './live.ts'
 import type { Status } from './status.ts'
 import type { Refused } from './store/store.ts'
@@ -73,6 +75,8 @@ export function useStatus<Selected>(
 }
 
 /** The refused events of this device. */
-export function useRefused(client: Pick<Client, 'refused'>): readonly Refused[] {
-  return useLive(client.refused)
+export function useRefused<Denied extends Denial>(client: {
+  readonly refused: RefusedList<Denied>
+}): readonly Refused<Denied>[] {
+  return useLive<readonly Refused<Denied>[]>(client.refused)
 }

@@ -18,6 +18,8 @@ const tokenMsMax = 10_000
 /** Keeps a link until `signal` aborts. */
 export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Promise<void> {
   const { status, onError } = ports
+  // A life before this one may have ended without saying so.
+  await unlink(ports)
   for (let attempt = 0; !signal.aborted; attempt++) {
     status.patch({ link: 'connecting' })
     let end: LinkEnd
@@ -27,10 +29,21 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
       onError(error)
       end = { retryAfterMs: 0, isWelcomed: false }
     }
+    await unlink(ports)
     if (signal.aborted) return
     if (end.isWelcomed && !isRepeated(end)) attempt = 0
     status.patch({ link: stateAfter(end), linkError: end.code })
     await waitForNext(ports, end, attempt, signal)
+  }
+}
+
+/** What is appended from now on is handed to no link until the next, and may be withdrawn. */
+async function unlink({ store, onStorage }: ReconnectPorts): Promise<void> {
+  try {
+    await store.linked(false)
+  } catch (error) {
+    // Then less may be withdrawn than could be.
+    onStorage(error)
   }
 }
 

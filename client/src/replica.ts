@@ -6,6 +6,7 @@
 import {
   assert,
   type Cursor,
+  type Denial,
   type DomainEvent,
   type Entry,
   type EventId,
@@ -14,12 +15,21 @@ import {
   parseClaim,
   parseEntry,
   type Position,
-  type Verdict,
 } from '@tidemark/shared'
+import type { Outcome, Settled } from './append.ts'
 import { type Cell, createCell } from './live.ts'
+import { Streams } from './streams.ts'
 import type { ModelView } from './models.ts'
 import type { StatusCell } from './status.ts'
-import type { Loaded, LoadedLog, OutboxRow, Refused, Seen, Settlement } from './store/store.ts'
+import type {
+  AnyRefused,
+  Fate,
+  Loaded,
+  LoadedLog,
+  OutboxRow,
+  Seen,
+  Settlement,
+} from './store/store.ts'
 
 /** A batch that has not settled, with its events. */
 export interface PendingBatch extends OutboxRow {
@@ -44,9 +54,19 @@ export interface ReplicaOptions {
 
 const start = 0 as Position
 
+type AnyOutcome = Outcome<Denial>
+
+/** Who waits for what becomes of a batch. */
+interface Waiter {
+  readonly ids: readonly EventId[]
+  readonly outcomes: AnyOutcome[]
+  readonly resolve: (settled: Settled) => void
+}
+
 /** A tab's memory of the database. */
 export class Replica {
-  readonly refused: Cell<readonly Refused[]>
+  readonly refused: Cell<readonly AnyRefused[]>
+  readonly streams = new Streams()
   readonly #models: readonly ModelView[]
   readonly #user: string
   readonly #status: StatusCell
@@ -56,18 +76,22 @@ export class Replica {
   readonly #seqsById = new Map<EventId, number>()
   /** What this tab is writing now: an entry may come back from another tab before our own write has answered. */
   readonly #writing = new Set<EventId>()
-  readonly #waiting = new Map<EventId, (verdict: Verdict) => void>()
+  readonly #waiting = new Map<EventId, Waiter>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
   /** Entries were taken back, and not everything has been loaded since. */
   #isRewound = false
+  /** The newest fate that has been seen. */
+  #fate: number | undefined
+  #isLoaded = false
+  #onFolded: () => void = () => undefined
   #onRows: () => void = () => undefined
 
   constructor({ logs, models, user, status, onError }: ReplicaOptions) {
     this.#models = models
     this.#user = user
     this.#status = status
-    this.refused = createCell<readonly Refused[]>([], onError)
+    this.refused = createCell<readonly AnyRefused[]>([], onError)
     for (const { topic, scope } of logs) {
       const log = { topic, scope, position: start, cursor: undefined, rewinds: 0 }
       this.#logs.set(logKey(log), log)
@@ -80,11 +104,24 @@ export class Replica {
     this.#onRows = heard
   }
 
+  /** Calls `heard` whenever confirmed states may have come nearer to what the gateway has. */
+  onFolded(heard: () => void): void {
+    this.#onFolded = heard
+  }
+
+  /** Has the whole disk been read once? Nothing is decided before. */
+  get isLoaded(): boolean {
+    return this.#isLoaded
+  }
+
   /** What `Store.load` may leave out. */
   seen(): Seen {
     const suspects = [...this.#pending.values()].filter((row) => this.#mayLeave(row))
     const pending = suspects.map((row) => row.seq).sort((a, b) => a - b)
-    return { seq: this.#seq, pending, logs: [...this.#logs.values()] }
+    // What was written before the first load may have met its fate already.
+    const isEarly = this.#pending.size + this.#writing.size > 0
+    const fate = this.#fate ?? (isEarly ? 0 : undefined)
+    return { seq: this.#seq, pending, logs: [...this.#logs.values()], fate }
   }
 
   /** Is this a log that is read here? */
@@ -109,6 +146,23 @@ export class Replica {
     return this.#pending.has(seq)
   }
 
+  /** The pending batch that an event is in. */
+  batchOf(id: EventId): PendingBatch | undefined {
+    return this.#pending.get(this.#seqsById.get(id) ?? 0)
+  }
+
+  /** The pending batches that rest on these events, and on those again. */
+  restingOn(ids: readonly EventId[]): readonly PendingBatch[] {
+    const ground = new Set(ids)
+    const resting: PendingBatch[] = []
+    for (const row of this.#pending.values()) {
+      if (row.after === undefined || !ground.has(row.after)) continue
+      resting.push(row)
+      for (const { id } of row.events) ground.add(id)
+    }
+    return resting
+  }
+
   /**
    * What may be submitted after `seq`, in the order it was appended. What this tab has written behind
    * another tab's rows that it has not seen yet waits until it has.
@@ -117,18 +171,10 @@ export class Replica {
     return [...this.#pending.values()].filter((row) => row.seq > seq && row.seq <= this.#seq)
   }
 
-  /** Before a write: these events are on their way to the disk. Resolves with the verdict on them, one day. */
-  writing(ids: readonly EventId[]): Promise<Verdict> {
+  /** Before a write: these events are on their way to the disk. Resolves with what becomes of them, one day. */
+  writing(ids: readonly EventId[]): Promise<Settled> {
     for (const id of ids) this.#writing.add(id)
-    return new Promise((resolve) => {
-      const verdicts: Verdict[] = []
-      for (const id of ids) {
-        this.#waiting.set(id, (verdict) => {
-          verdicts.push(verdict)
-          if (verdicts.length === ids.length) resolve(verdicts.find(isReason) ?? verdict)
-        })
-      }
-    })
+    return new Promise((resolve) => this.#wait({ ids, outcomes: [], resolve }))
   }
 
   /** After a write that failed. */
@@ -157,9 +203,13 @@ export class Replica {
   }
 
   /** The gateway's verdict, before what it means is on the disk. */
-  answered(id: EventId, verdict: Verdict): void {
-    this.#waiting.get(id)?.(verdict)
+  answered(id: EventId, outcome: AnyOutcome): void {
+    const waiter = this.#waiting.get(id)
+    if (!waiter) return
+    const { ids, outcomes, resolve } = waiter
     this.#waiting.delete(id)
+    outcomes.push(outcome)
+    if (outcomes.length === ids.length) resolve({ ...(outcomes.find(isReason) ?? outcome), ids })
   }
 
   /** The rows that these entries settle. */
@@ -180,6 +230,7 @@ export class Replica {
     state.cursor = cursor
     this.#fold(log, entries)
     this.#publish()
+    this.#onFolded()
   }
 
   /** Rows that left the outbox otherwise. */
@@ -205,9 +256,14 @@ export class Replica {
    * What the disk has beyond `seen`. Answers whether there is more to load, and which events have left
    * the outbox without an entry or a refusal that says why.
    */
-  load({ logs, rows, left, refused }: Loaded): { more: boolean; gone: readonly EventId[] } {
+  load({ logs, rows, left, refused, fates }: Loaded): {
+    more: boolean
+    gone: readonly EventId[]
+  } {
     let more = false
     for (const loaded of logs) more = this.#loadLog(loaded) || more
+    for (const fate of fates.rows) this.#meet(fate)
+    this.#fate = fates.upTo
     this.#loadRows(rows)
     this.#seq = Math.max(this.#seq, rows.at(-1)?.seq ?? 0)
     for (const { id, refusal } of refused) {
@@ -220,8 +276,10 @@ export class Replica {
     const gone = more ? [] : left.flatMap((seq) => this.#remove(seq))
     if (!more) for (const model of this.#models) model.complete()
     this.#isRewound = this.#isRewound && more
+    this.#isLoaded ||= !more
     this.#publish()
     this.#onRows()
+    this.#onFolded()
     return { more, gone }
   }
 
@@ -238,6 +296,7 @@ export class Replica {
       // What is folded may hold entries that were taken back: fold anew, showing the old until then.
       Object.assign(state, { rewinds: loaded.rewinds, position: start, cursor: undefined })
       for (const model of models) model.restart()
+      this.streams.restart(loaded.topic)
       this.#isRewound = true
       return true
     }
@@ -250,16 +309,38 @@ export class Replica {
 
   #fold(log: LogName, entries: readonly Entry[]): void {
     for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
-    for (const { id, position, revision } of entries) {
+    for (const entry of entries) {
+      const { id, position, revision } = entry
+      this.streams.confirm(entry)
       const seq = this.#seqsById.get(id)
       if (seq !== undefined) this.#remove(seq)
       this.#done(id, { type: 'accepted', position, revision })
     }
   }
 
-  #done(id: EventId, verdict: Verdict): void {
+  #done(id: EventId, outcome: AnyOutcome): void {
     this.#writing.delete(id)
-    this.answered(id, verdict)
+    this.answered(id, outcome)
+  }
+
+  #wait(waiter: Waiter): void {
+    for (const id of waiter.ids) this.#waiting.set(id, waiter)
+  }
+
+  /** A row that left without a verdict. Whoever waits for it waits for what took its place. */
+  #meet({ type, ids, by }: Fate): void {
+    const [first] = ids
+    if (first === undefined) return
+    const seq = this.#seqsById.get(first)
+    if (seq !== undefined) this.#remove(seq)
+    const waiter = this.#waiting.get(first)
+    for (const id of ids) {
+      this.#waiting.delete(id)
+      this.#writing.delete(id)
+    }
+    if (!waiter) return
+    if (type === 'superseded') this.#wait({ ids: by, outcomes: [], resolve: waiter.resolve })
+    else waiter.resolve({ type: 'withdrawn', ids })
   }
 
   #read(row: OutboxRow): PendingBatch {
@@ -274,6 +355,7 @@ export class Replica {
     this.#pending.set(row.seq, row)
     for (const event of row.events) {
       this.#seqsById.set(event.id, row.seq)
+      this.streams.lay(event)
       for (const model of this.#models) if (model.topic === row.topic) model.lay(event)
     }
   }
@@ -282,9 +364,10 @@ export class Replica {
     const row = this.#pending.get(seq)
     if (!row) return []
     this.#pending.delete(seq)
-    for (const { id } of row.events) {
-      this.#seqsById.delete(id)
-      for (const model of this.#models) model.lift(id)
+    for (const event of row.events) {
+      this.#seqsById.delete(event.id)
+      this.streams.lift(event)
+      for (const model of this.#models) model.lift(event.id)
     }
     return row.events.map(({ id }) => id)
   }
@@ -316,9 +399,9 @@ export class Replica {
   }
 }
 
-/** Of a batch: the verdict on its first event where it was accepted, else on the event that was the reason. */
-const isReason = (verdict: Verdict): boolean =>
-  verdict.type === 'accepted' || verdict.refusal.code !== 'BATCH_REFUSED'
+/** Of a batch: what became of its first event where it was accepted, else of the event that was the reason. */
+const isReason = (outcome: AnyOutcome): boolean =>
+  outcome.type !== 'refused' || outcome.refusal.code !== 'BATCH_REFUSED'
 
-const differ = (a: readonly Refused[], b: readonly Refused[]): boolean =>
+const differ = (a: readonly AnyRefused[], b: readonly AnyRefused[]): boolean =>
   a.length !== b.length || a.some(({ id }, index) => id !== b[index]?.id)

@@ -3,7 +3,6 @@
  * its exact bytes stay in the outbox until its verdict, and what it shows until its entry is applied.
  */
 import {
-  assert,
   backoffMs,
   type BatchVerdict,
   type EventId,
@@ -17,21 +16,18 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import { utf8Length } from './bytes.ts'
-import { persist, type PersistPorts } from './persist.ts'
-import type { PendingBatch, Replica } from './replica.ts'
+import { persist } from './persist.ts'
+import { Redecide, type RedecidePorts } from './redecide.ts'
+import { type Reason, refuseBatch } from './refuse.ts'
+import type { PendingBatch } from './replica.ts'
 import type { Session } from './session.ts'
+import { settle, type SettlePorts } from './settle.ts'
 import type { StatusCell } from './status.ts'
-import type { Accepted, Refused, Store } from './store/store.ts'
-import type { Turns } from './turns.ts'
+import type { Accepted, AnyRefused } from './store/store.ts'
 
 /** What submitting needs. */
-export interface SubmitPorts extends PersistPorts {
-  readonly store: Store
-  readonly replica: Replica
-  readonly turns: Turns
+export interface SubmitPorts extends RedecidePorts, SettlePorts {
   readonly status: StatusCell
-  /** The database has changed: other tabs should have a look. */
-  readonly onWritten: () => void
 }
 
 /** More than the JSON that names one batch in a submit frame, in bytes. */
@@ -40,6 +36,10 @@ const frameHeadBytesMax = 100
 /** What the gateway did not take for now is offered again after this time. */
 const asideMs = 60_000
 const laterJitter = { firstMs: 500, maxMs: 500 }
+
+interface GatewayReason extends Reason {
+  readonly refusal: Refusal
+}
 
 /** The submitting side of one link. */
 export class Submit {
@@ -61,11 +61,16 @@ export class Submit {
   readonly #wereHeld = new Set<string>()
   #isOfferDue = false
   #isWaitingForLater = false
+  #isOpen = false
+  readonly #redecide: Redecide
 
   constructor(ports: SubmitPorts, session: Session, limits: Limits) {
     this.#ports = ports
     this.#session = session
     this.#limits = limits
+    this.#redecide = new Redecide(ports, session)
+    ports.replica.onFolded(() => this.#redecide.pump())
+    void this.#open()
   }
 
   /** Is an answer due? */
@@ -80,7 +85,7 @@ export class Submit {
 
   /** Sends what there is, as far as it fits into the window. */
   pump(): void {
-    if (this.#session.signal.aborted) return
+    if (this.#session.signal.aborted || !this.#isOpen) return
     const rows = this.#ports.replica.rowsAfter(this.#filledSeq)
     this.#filledSeq = rows.at(-1)?.seq ?? this.#filledSeq
     this.#offer(rows)
@@ -104,14 +109,16 @@ export class Submit {
     this.#n += judged.length
     this.#sentEvents -= countEvents(judged)
     const seqs: number[] = []
-    const refused: Refused[] = []
+    const refused: AnyRefused[] = []
     const accepted: Accepted[] = []
     for (const [at, row] of judged.entries()) {
       const verdict = verdicts[at] ?? {}
       this.#unhold(row)
-      if (verdict.refused) refused.push(...this.#refuse(row, readReason(verdict.refused)))
+      const reason = verdict.refused && readReason(verdict.refused)
+      if (reason && this.#isDoubtful(row, reason)) continue
+      if (reason) refused.push(...refuseBatch(this.#ports.deciding, row, reason))
       else accepted.push(...this.#accept(row, verdict))
-      if (verdict.refused || !this.#ports.replica.reads(row)) seqs.push(row.seq)
+      if (reason || !this.#ports.replica.reads(row)) seqs.push(row.seq)
     }
     if (seqs.length > 0) void this.#settle(seqs, refused, accepted)
     this.#session.onProgress('upload')
@@ -166,14 +173,65 @@ export class Submit {
     }
   }
 
-  /** What rests on a refused event never passes; what rests on one that is still to come is kept for then. */
+  /**
+   * Nothing is handed to a link before it is written down that one takes: then what is still here may be
+   * withdrawn. A disk that does not take even that must not keep what it holds from being uploaded.
+   */
+  async #open(): Promise<void> {
+    const { store, follow, onStorage } = this.#ports
+    const mark = (): Promise<void> => store.linked(true)
+    try {
+      await mark()
+      await follow.catchUp()
+    } catch (error) {
+      onStorage(error)
+      void persist(this.#ports, this.#session.signal, mark)
+    }
+    this.#isOpen = true
+    this.pump()
+  }
+
+  /** A command whose stream has moved on is decided again, not refused. */
+  #isDoubtful(row: PendingBatch, { refusal }: GatewayReason): boolean {
+    if (!row.decision || refusal.code !== 'REVISION_CONFLICT') return false
+    const { actual: revision } = refusal.details as { readonly actual: number }
+    this.#redecide.add({ row, refusal, revision })
+    return true
+  }
+
+  /** What rests on an event that is still to come is kept for then; a command on one that never does is decided again. */
   #block(row: PendingBatch, by: EventId): void {
     this.#unsent.shift()
-    if (this.#ports.replica.isRefused(by)) {
+    const isGone = !this.#ports.replica.isPending(by) || this.#redecide.has(by)
+    if (isGone && row.decision) {
+      this.#doubt(row, by)
+      // What rests on this one would be blocked as well.
+      const rows = this.#unsent
+      this.#unsent = []
+      for (const each of rows) {
+        const { decision, after } = each
+        if (decision && after && this.#redecide.has(after)) this.#doubt(each, after)
+        else this.#unsent.push(each)
+      }
+    } else void this.#blockFact(row, by)
+  }
+
+  #doubt(row: PendingBatch, by: EventId): void {
+    this.#redecide.add({ row, refusal: { code: 'BATCH_REFUSED', details: { by } }, revision: 0 })
+  }
+
+  /** A fact that rests on an event that never passes does not pass either. */
+  async #blockFact(row: PendingBatch, by: EventId): Promise<void> {
+    const { replica, store } = this.#ports
+    const findFate = (): Promise<unknown> => store.fate(by)
+    const isGone =
+      replica.isRefused(by) || (await persist(this.#ports, this.#session.signal, findFate))
+    if (isGone) {
       const refusal = { code: 'BATCH_REFUSED', details: { by } } as const
-      const refused = row.events.map((_event, at) => this.#toRefused(row, at, refusal))
-      void this.#settle([row.seq], refused, [])
-      return
+      const refused = row.events.flatMap(({ id }) =>
+        refuseBatch(this.#ports.deciding, row, { id, refusal }).filter((each) => each.id === id),
+      )
+      return void this.#settle([row.seq], refused, [])
     }
     this.#aside.push(row)
     void this.#offerAgain()
@@ -230,7 +288,8 @@ export class Submit {
     const { batchEventsMax, eventBytesMax } = this.#limits
     const settle = (at: number, refusal: Refusal): true => {
       const id = row.events[at]?.id
-      void this.#settle([row.seq], id ? this.#refuse(row, { id, refusal }) : [], [])
+      const refused = id ? refuseBatch(this.#ports.deciding, row, { id, refusal }) : []
+      void this.#settle([row.seq], refused, [])
       return true
     }
     const events = row.lines.length
@@ -241,21 +300,6 @@ export class Submit {
     if (at < 0) return false
     const bytes = utf8Length(row.lines[at] ?? '')
     return settle(at, { code: 'EVENT_TOO_LARGE', details: { bytes, max: eventBytesMax } })
-  }
-
-  /** What became of each event of a refused batch: one was the reason, the others went with it. */
-  #refuse(row: PendingBatch, reason: { id: EventId; refusal: Refusal }): readonly Refused[] {
-    const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
-    return row.events.map(({ id }, at) =>
-      this.#toRefused(row, at, id === reason.id ? reason.refusal : others),
-    )
-  }
-
-  #toRefused({ topic, scope, events, lines }: PendingBatch, at: number, refusal: Refusal): Refused {
-    const id = events[at]?.id
-    const line = lines[at]
-    assert(id && line !== undefined, 'a pending batch has a line for each event')
-    return { topic, scope, id, line, refusal, refusedAt: this.#ports.system.now() }
   }
 
   /** Tells who waits. Of a log that is read here, the entry itself will say so again. */
@@ -277,18 +321,13 @@ export class Submit {
   /** Writes down what became of rows, until the disk takes it or the link ends. They are asked about again then. */
   async #settle(
     seqs: readonly number[],
-    refused: readonly Refused[],
+    refused: readonly AnyRefused[],
     accepted: readonly Accepted[],
   ): Promise<void> {
-    const { store, replica, turns, onWritten } = this.#ports
     const settlement = { seqs, refused, accepted }
-    const write = async (): Promise<void> => {
-      await store.settle(settlement)
-      replica.settle(settlement)
-      onWritten()
-    }
+    const write = (): Promise<void> => this.#ports.turns(() => settle(this.#ports, settlement))
     try {
-      await persist(this.#ports, this.#session.signal, () => turns(write))
+      await persist(this.#ports, this.#session.signal, write)
     } catch (error) {
       this.#session.fail(error)
     }
@@ -296,7 +335,11 @@ export class Submit {
 }
 
 /** A code may be newer than this client; whoever decides by it has to expect that. */
-const readReason = ({ id, code, details }: NonNullable<BatchVerdict['refused']>) => ({
+const readReason = ({
+  id,
+  code,
+  details,
+}: NonNullable<BatchVerdict['refused']>): GatewayReason => ({
   id,
   refusal: { code, details } as Refusal,
 })

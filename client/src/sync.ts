@@ -21,7 +21,7 @@ import { createTurns } from './turns.ts'
 /** What the life of a tab needs. */
 export interface SyncPorts extends Pick<
   ReconnectPorts,
-  'url' | 'connect' | 'hints' | 'logs' | 'versions' | 'user' | 'token' | 'onError'
+  'url' | 'connect' | 'hints' | 'logs' | 'versions' | 'user' | 'token' | 'deciding' | 'onError'
 > {
   readonly store: Store
   readonly replica: Replica

@@ -33,6 +33,12 @@ export interface ErrorDetails {
   NOT_ALLOWED: { readonly reason: string }
   BATCH_REFUSED: { readonly by: string }
   LOST_IN_RESTORE: undefined
+  DEAD_LETTERED: {
+    readonly consumer: string
+    readonly code: string
+    readonly reason: string
+    readonly attempts: number
+  }
   // The call.
   UNKNOWN_TOPIC: { readonly topic: string }
   NOT_JSON: { readonly reason: string }
@@ -40,6 +46,10 @@ export interface ErrorDetails {
   BATCH_MIXED: { readonly logs: readonly string[] }
   BATCH_TOO_LARGE: { readonly events: number; readonly max: number }
   CLOSED: undefined
+  UNKNOWN_COMMAND: { readonly model: string; readonly command: string }
+  COMMAND_FAILED: { readonly model: string; readonly command: string; readonly reason: string }
+  NOT_REFUSED: { readonly id: string }
+  NO_COMPENSATION: { readonly reason: string }
   // Storage on the device.
   STORAGE_UNAVAILABLE: { readonly reason: string }
   STORAGE_FULL: undefined
@@ -98,12 +108,17 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   NOT_ALLOWED: { recovery: 'never' },
   BATCH_REFUSED: { recovery: 'never' },
   LOST_IN_RESTORE: { recovery: 'never' },
+  DEAD_LETTERED: { recovery: 'never' },
   UNKNOWN_TOPIC: { recovery: 'never' },
   NOT_JSON: { recovery: 'never' },
   KEY_TOO_LONG: { recovery: 'never' },
   BATCH_MIXED: { recovery: 'never' },
   BATCH_TOO_LARGE: { recovery: 'never' },
   CLOSED: { recovery: 'never' },
+  UNKNOWN_COMMAND: { recovery: 'never' },
+  COMMAND_FAILED: { recovery: 'never' },
+  NOT_REFUSED: { recovery: 'never' },
+  NO_COMPENSATION: { recovery: 'never' },
   STORAGE_UNAVAILABLE: { recovery: 'never' },
   STORAGE_FULL: { recovery: 'later' },
   STORAGE_BLOCKED: { recovery: 'later' },

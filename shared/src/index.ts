@@ -62,7 +62,7 @@ export {
 export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
 export { type DeadLettered, findReservedFault, isReservedType } from './reserved.ts'
-export { type Cancel, sleep, system, type System } from './system.ts'
+export { type Cancel, deriveUuid, sleep, system, type System } from './system.ts'
 export {
   type AnyDrafts,
   type DataOf,

@@ -3,7 +3,7 @@
  * `Date.now`, `setTimeout` and `Math.random`; everything else is handed a `System`, so a simulation
  * can run the same code under a virtual clock.
  */
-import { v7 } from 'uuid'
+import { v5, v7 } from 'uuid'
 
 /** Stops what it was returned for. Calling it twice does nothing. */
 export type Cancel = () => void
@@ -52,6 +52,9 @@ export const system: System = {
   random: () => Math.random(),
   uuid: () => v7(),
 }
+
+/** The id of the thing called `name` under `namespace`, itself a UUID: the same for the same two, for ever (UUID version 5). */
+export const deriveUuid = (namespace: string, name: string): string => v5(name, namespace)
 
 /** Resolves after `ms` milliseconds, or at once when `signal` aborts. */
 export function sleep(system: System, ms: number, signal?: AbortSignal): Promise<void> {

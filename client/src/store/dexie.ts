@@ -30,13 +30,15 @@ import {
 } from './layout.ts'
 import type {
   Accepted,
+  AnyRefused,
   Batch,
   Durability,
+  Fate,
   Identity,
+  Loaded,
   LoadedLog,
   OutboxRow,
   Page,
-  Refused,
   Seen,
   Settlement,
   Store,
@@ -60,11 +62,16 @@ interface LogRow {
 const schemas = [
   // Version 1. Outbox rows have to survive every later one.
   { meta: '', outbox: '++seq', entries: '', logs: '', refused: 'id', accepted: 'id' },
+  // Version 2: what became of decisions that were made anew.
+  { fates: '++n,*ids' },
 ]
 /** Dexie multiplies versions by ten. */
 const newestVersion = schemas.length * 10
 
-type StoreName = 'meta' | 'outbox' | 'entries' | 'logs' | 'refused' | 'accepted'
+type StoreName = 'meta' | 'outbox' | 'entries' | 'logs' | 'refused' | 'accepted' | 'fates'
+
+/** The key of the number up to which rows may have been handed to a link. */
+const handedKey = 'handed'
 
 /** An upgrade that another tab blocks may wait for ever, and IndexedDB does not always say so. */
 const openMsMax = 3_000
@@ -114,7 +121,11 @@ class DexieStore implements Store {
     })
   }
 
-  async append(batches: readonly Batch[], durability?: Durability): Promise<readonly number[]> {
+  async append(
+    batches: readonly Batch[],
+    durability?: Durability,
+    resolved: readonly string[] = [],
+  ): Promise<readonly number[]> {
     const write = (tx: IDBTransaction): (() => readonly Pack[]) => {
       const outbox = tx.objectStore('outbox')
       const [batch, ...others] = batches
@@ -123,27 +134,42 @@ class DexieStore implements Store {
       const packs = (): readonly Pack[] => toPacks(first.result + 1, others)
       first.onsuccess = () => {
         for (const pack of packs()) outbox.add(pack)
+        for (const id of resolved) tx.objectStore('refused').delete(id)
         tx.commit()
       }
       return () => [{ seq: first.result, batches: batches.slice(0, 1) }, ...packs()]
     }
-    const packs = await this.#transact(['outbox'], 'readwrite', write, durability)
+    const stores: readonly StoreName[] = resolved.length > 0 ? ['outbox', 'refused'] : ['outbox']
+    const packs = await this.#transact(stores, 'readwrite', write, durability)
     return this.#rowsOf(packs).map((row) => row.seq)
   }
 
-  load({ seq, pending, logs }: Seen, bytesMax: number): ReturnType<Store['load']> {
-    return this.#transact(['outbox', 'entries', 'logs', 'refused'], 'readonly', (tx) => {
+  load({ seq, pending, logs, fate }: Seen, bytesMax: number): ReturnType<Store['load']> {
+    return this.#transact(['outbox', 'entries', 'logs', 'refused', 'fates'], 'readonly', (tx) => {
       const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
       const rows = this.#readRows(tx, seq + 1, Infinity)
       const [first] = pending
       const kept = first === undefined ? undefined : this.#readRows(tx, first, pending.at(-1) ?? 0)
-      const refused = tx.objectStore('refused').getAll() as IDBRequest<Refused[]>
+      const refused = tx.objectStore('refused').getAll() as IDBRequest<AnyRefused[]>
+      const fates = this.#readFates(tx, fate)
       return () => ({
         logs: loaded.map((read) => read()),
         rows: rows(),
         left: kept ? without(pending, kept()) : [],
         refused: refused.result,
+        fates: fates(),
       })
+    })
+  }
+
+  #readFates(tx: IDBTransaction, seen: number | undefined): () => Loaded['fates'] {
+    const fates = tx.objectStore('fates')
+    const newest = fates.openKeyCursor(null, 'prev')
+    const range = this.#range.lowerBound(seen ?? Infinity, true)
+    const rows = fates.getAll(range) as IDBRequest<Fate[]>
+    return () => ({
+      upTo: Number(newest.result?.primaryKey ?? 0),
+      rows: rows.result.map(toFate),
     })
   }
 
@@ -246,6 +272,63 @@ class DexieStore implements Store {
       for (const each of accepted) tx.objectStore('accepted').put(each)
       this.#removeRows(tx, seqs, () => tx.commit())
       return () => undefined
+    })
+  }
+
+  replace(seq: number, fate: Fate, next: Batch): Promise<boolean> {
+    return this.#transact(['outbox', 'fates'], 'readwrite', (tx) =>
+      this.#leave(tx, seq, () => {
+        tx.objectStore('fates').add(fate)
+        tx.objectStore('outbox').add({ batches: [next] })
+      }),
+    )
+  }
+
+  withdraw(seq: number, fate: Fate): Promise<boolean> {
+    return this.#transact(['outbox', 'fates', 'meta'], 'readwrite', (tx) => {
+      const handed = tx.objectStore('meta').get(handedKey) as IDBRequest<number | undefined>
+      let left = (): boolean => false
+      handed.onsuccess = () => {
+        if (seq <= (handed.result ?? 0)) return
+        left = this.#leave(tx, seq, () => void tx.objectStore('fates').add(fate))
+      }
+      return () => left()
+    })
+  }
+
+  /** Takes out a row and goes on with `done`, if it is there. Answers whether it was. */
+  #leave(tx: IDBTransaction, seq: number, done: () => void): () => boolean {
+    let wasThere = false
+    const packs = tx.objectStore('outbox').getAll(this.#range.bound(seq - packBatchesMax, seq))
+    packs.onsuccess = () => {
+      wasThere = (packs.result as Pack[]).flatMap(toRows).some((row) => row.seq === seq)
+      if (wasThere) this.#removeRows(tx, [seq], done)
+    }
+    return () => wasThere
+  }
+
+  linked(isLinked: boolean): Promise<void> {
+    return this.#transact(['outbox', 'meta'], 'readwrite', (tx) => {
+      const meta = tx.objectStore('meta')
+      if (isLinked) {
+        meta.put(Infinity, handedKey)
+        return () => undefined
+      }
+      const newest = tx.objectStore('outbox').openCursor(null, 'prev')
+      const handed = meta.get(handedKey)
+      handed.onsuccess = () => {
+        const pack = newest.result?.value as Pack | undefined
+        const last = pack ? pack.seq + pack.batches.length - 1 : 0
+        if (handed.result === Infinity) meta.put(last, handedKey)
+      }
+      return () => undefined
+    })
+  }
+
+  fate(id: string): Promise<Fate | undefined> {
+    return this.#transact(['fates'], 'readonly', (tx) => {
+      const found = tx.objectStore('fates').index('ids').get(id) as IDBRequest<Fate | undefined>
+      return () => found.result && toFate(found.result)
     })
   }
 
@@ -376,6 +459,9 @@ function writeSegments(tx: IDBTransaction, log: LogName, segments: readonly Plac
     entries.put({ first, text }, segmentKey(log, last))
   }
 }
+
+/** Without the number that it has in the database. */
+const toFate = ({ type, topic, scope, ids, by }: Fate): Fate => ({ type, topic, scope, ids, by })
 
 const lesser = (a: number, b: number): number => Math.min(a, b)
 const greater = (a: number, b: number): number => Math.max(a, b)

@@ -12,7 +12,16 @@ import {
   system as realSystem,
   TidemarkError,
 } from '@tidemark/shared'
-import type { Accepted, Identity, LoadedLog, OutboxRow, Refused, Store } from './store.ts'
+import type {
+  Accepted,
+  AnyRefused,
+  Batch,
+  Fate,
+  Identity,
+  LoadedLog,
+  OutboxRow,
+  Store,
+} from './store.ts'
 
 interface DiskLog {
   cursor: Cursor | undefined
@@ -27,8 +36,11 @@ export interface Disk {
   seq: number
   readonly outbox: Map<number, OutboxRow>
   readonly logs: Map<string, DiskLog>
-  readonly refused: Map<EventId, Refused>
+  readonly refused: Map<EventId, AnyRefused>
   readonly accepted: Map<EventId, Accepted>
+  readonly fates: Fate[]
+  /** Rows up to this one may have been handed to a link. */
+  handed: number
 }
 
 /** How a memory store can be made to behave like a slow or a failing disk. */
@@ -48,6 +60,8 @@ export const createDisk = (): Disk => ({
   logs: new Map(),
   refused: new Map(),
   accepted: new Map(),
+  fates: [],
+  handed: 0,
 })
 
 const start = 0 as Position
@@ -86,26 +100,33 @@ export function memoryStore(
     return { topic, scope, cursor, rewinds, ...slice(lines, position, bytesMax) }
   }
 
+  const add = (batch: Batch): number => {
+    const seq = ++disk.seq
+    disk.outbox.set(seq, { ...batch, seq })
+    return seq
+  }
+
   return {
     open: () =>
       transact(
         'open',
         () => (disk.identity ??= { clientId: system.uuid(), incarnation: system.uuid() }),
       ),
-    append: (batches) =>
-      transact('append', () =>
-        batches.map((batch) => {
-          const seq = ++disk.seq
-          disk.outbox.set(seq, { ...batch, seq })
-          return seq
-        }),
-      ),
+    append: (batches, _durability, resolved = []) =>
+      transact('append', () => {
+        for (const id of resolved) disk.refused.delete(id)
+        return batches.map(add)
+      }),
     load: (seen, bytesMax) =>
       transact('load', () => ({
         logs: seen.logs.map((log) => load(log, bytesMax)),
         rows: [...disk.outbox.values()].filter((row) => row.seq > seen.seq),
         left: seen.pending.filter((seq) => !disk.outbox.has(seq)),
         refused: [...disk.refused.values()],
+        fates: {
+          upTo: disk.fates.length,
+          rows: disk.fates.slice(seen.fate ?? disk.fates.length),
+        },
       })),
     apply: (pages, settled) =>
       transact('apply', () => {
@@ -127,6 +148,25 @@ export function memoryStore(
         for (const each of refused) disk.refused.set(each.id, each)
         for (const each of accepted) disk.accepted.set(each.id, each)
       }),
+    replace: (seq, fate, next) =>
+      transact('replace', () => {
+        if (!disk.outbox.delete(seq)) return false
+        disk.fates.push(fate)
+        add(next)
+        return true
+      }),
+    withdraw: (seq, fate) =>
+      transact('withdraw', () => {
+        if (seq <= disk.handed || !disk.outbox.delete(seq)) return false
+        disk.fates.push(fate)
+        return true
+      }),
+    linked: (isLinked) =>
+      transact('linked', () => {
+        if (isLinked) disk.handed = Infinity
+        else if (disk.handed === Infinity) disk.handed = disk.seq
+      }),
+    fate: (id) => transact('fate', () => disk.fates.find(({ ids }) => ids.includes(id))),
     rewind: (name, cursor) =>
       transact('rewind', () => {
         const log = at(disk, name)

@@ -13,10 +13,20 @@ import {
   type System,
   TidemarkError,
 } from '@tidemark/shared'
-import type { Accepted, Identity, LoadedLog, OutboxRow, Refused, Store } from './store.ts'
+import type {
+  Accepted,
+  AnyRefused,
+  Batch,
+  Fate,
+  Identity,
+  Loaded,
+  LoadedLog,
+  OutboxRow,
+  Store,
+} from './store.ts'
 
 /** The layout of the file. A file with a higher number was written by a newer version. */
-const layout = 1
+const layout = 2
 const applicationId = 0x74696463
 
 const schema = `
@@ -33,8 +43,18 @@ const schema = `
   create table refused (id text primary key, refused text not null) without rowid;
   create table accepted (id text primary key, accepted text not null) without rowid;
   pragma application_id = ${applicationId};
-  pragma user_version = ${layout};
 `
+
+/** What takes a file from each layout to the next; outbox rows have to survive. */
+const upgrades = [
+  // Layout 2: decisions that are made anew.
+  `
+  create table fates (n integer primary key autoincrement, fate text not null);
+  create table fated (id text primary key, n integer not null) without rowid;
+  create table link (handed integer not null);
+  insert into link values (0);
+`,
+]
 
 const statements = {
   identity: 'select clientId, incarnation from device',
@@ -56,6 +76,15 @@ const statements = {
   discard: 'delete from refused where id = ?',
   accept: 'insert or replace into accepted values (?, ?)',
   accepted: 'select accepted from accepted where id = ?',
+  addFate: 'insert into fates (fate) values (?)',
+  addFated: 'insert or replace into fated values (?, ?)',
+  fates: 'select fate from fates where n > ? order by n',
+  newestFate: 'select coalesce(max(n), 0) as n from fates',
+  fate: 'select fate from fates join fated using (n) where id = ?',
+  handed: 'select handed from link',
+  link: `update link set handed = ${Number.MAX_SAFE_INTEGER}`,
+  unlink: `update link set handed = coalesce((select seq from sqlite_sequence where name = 'outbox'), 0)
+    where handed = ${Number.MAX_SAFE_INTEGER}`,
 } as const
 
 type Statements = { readonly [Name in keyof typeof statements]: StatementSync }
@@ -97,10 +126,15 @@ class SqliteStore implements Store {
     })
   }
 
-  async append(batches: Parameters<Store['append']>[0]): Promise<readonly number[]> {
-    return this.#transact(({ append }) =>
-      batches.map((batch) => Number(append.run(JSON.stringify(batch)).lastInsertRowid)),
-    )
+  async append(
+    batches: Parameters<Store['append']>[0],
+    _durability?: Parameters<Store['append']>[1],
+    resolved: readonly EventId[] = [],
+  ): Promise<readonly number[]> {
+    return this.#transact(({ append, discard }) => {
+      for (const id of resolved) discard.run(id)
+      return batches.map((batch) => Number(append.run(JSON.stringify(batch)).lastInsertRowid))
+    })
   }
 
   async load(seen: Parameters<Store['load']>[0], bytesMax: number): ReturnType<Store['load']> {
@@ -108,7 +142,10 @@ class SqliteStore implements Store {
       logs: seen.logs.map((log) => loadLog(run, log, bytesMax)),
       rows: run.rows.all(seen.seq).map(toOutboxRow),
       left: seen.pending.filter((seq) => !run.isPending.get(seq)),
-      refused: run.refused.all().map((row) => JSON.parse((row as Row)['refused'] ?? '') as Refused),
+      refused: run.refused
+        .all()
+        .map((row) => JSON.parse((row as Row)['refused'] ?? '') as AnyRefused),
+      fates: loadFates(run, seen.fate),
     }))
   }
 
@@ -130,6 +167,35 @@ class SqliteStore implements Store {
       for (const seq of seqs) run.settle.run(seq)
       for (const each of refused) run.refuse.run(each.id, JSON.stringify(each))
       for (const each of accepted) run.accept.run(each.id, JSON.stringify(each))
+    })
+  }
+
+  async replace(seq: number, fate: Fate, next: Batch): Promise<boolean> {
+    return this.#transact((run) => {
+      if (run.settle.run(seq).changes === 0) return false
+      writeFate(run, fate)
+      run.append.run(JSON.stringify(next))
+      return true
+    })
+  }
+
+  async withdraw(seq: number, fate: Fate): Promise<boolean> {
+    return this.#transact((run) => {
+      const { handed } = run.handed.get() as unknown as { readonly handed: number }
+      if (seq <= handed || run.settle.run(seq).changes === 0) return false
+      writeFate(run, fate)
+      return true
+    })
+  }
+
+  async linked(isLinked: boolean): Promise<void> {
+    this.#transact(({ link, unlink }) => void (isLinked ? link : unlink).run())
+  }
+
+  async fate(id: EventId): Promise<Fate | undefined> {
+    return this.#transact((run) => {
+      const row = run.fate.get(id)
+      return row && toFate(row)
     })
   }
 
@@ -215,6 +281,8 @@ function prepareLayout(database: DatabaseSync): void {
       throw new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'a file of another program' })
     }
     if (isEmpty) database.exec(schema)
+    for (const upgrade of upgrades.slice(isEmpty ? 0 : found - 1)) database.exec(upgrade)
+    database.exec(`pragma user_version = ${layout}`)
     database.exec('commit')
   } catch (error) {
     if (database.isTransaction) database.exec('rollback')
@@ -230,6 +298,18 @@ const cursorOf = (run: Statements, { topic, scope }: LogName): Cursor | undefine
 const toOutboxRow = (row: unknown): OutboxRow => {
   const { seq, batch } = row as { readonly seq: number; readonly batch: string }
   return { ...(JSON.parse(batch) as Omit<OutboxRow, 'seq'>), seq }
+}
+
+const toFate = (row: unknown): Fate => JSON.parse((row as Row)['fate'] ?? '') as Fate
+
+function writeFate({ addFate, addFated }: Statements, fate: Fate): void {
+  const n = addFate.run(JSON.stringify(fate)).lastInsertRowid
+  for (const id of fate.ids) addFated.run(id, n)
+}
+
+function loadFates(run: Statements, seen: number | undefined): Loaded['fates'] {
+  const { n } = run.newestFate.get() as unknown as { readonly n: number }
+  return { upTo: n, rows: run.fates.all(seen ?? n).map(toFate) }
 }
 
 function loadLog(

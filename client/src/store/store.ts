@@ -3,7 +3,14 @@
  * complete, and where it throws, nothing was written. Several tabs may use one database at once; what
  * they append gets one order.
  */
-import type { Cursor, EventId, LogName, Position, Refusal } from '@tidemark/shared'
+import type {
+  Cursor,
+  Denial,
+  EventId,
+  LogName,
+  Position,
+  Refusal as GatewayRefusal,
+} from '@tidemark/shared'
 
 /** What one `append` wrote: events that the gateway accepts or refuses as a whole. */
 export interface Batch extends LogName {
@@ -13,6 +20,22 @@ export interface Batch extends LogName {
   readonly after?: EventId
   /** The revision of the stream that the decision saw. */
   readonly expectedRevision?: number
+  /** What was asked for, where a command decided on these events: it can be asked again. */
+  readonly decision?: Decision
+}
+
+/** A command as it was called, and how often it has been decided. */
+export interface Decision {
+  /** The model's name in this client. */
+  readonly model: string
+  readonly key: string
+  readonly command: string
+  /** As JSON reads it back. */
+  readonly input: unknown
+  /** The ids of its events are derived from it, the attempt, and their place. */
+  readonly commandId: string
+  /** 0 for what was decided first. */
+  readonly attempt: number
 }
 
 /** A batch with its place in the order of everything appended on this device. */
@@ -20,14 +43,43 @@ export interface OutboxRow extends Batch {
   readonly seq: number
 }
 
-/** An event that will never be accepted, kept with its reason until the app discards it. */
-export interface Refused extends LogName {
+/** The gateway's reason; or a command's own, where it was decided again and did not hold any more. */
+export type Refusal<Denied extends Denial = never> = GatewayRefusal | Denied
+
+/** An event that will never be accepted, kept with its reason until the app has dealt with it. */
+export interface Refused<Denied extends Denial = never> extends LogName {
   readonly id: EventId
   /** The event as its author wrote it. */
   readonly line: string
-  readonly refusal: Refusal
+  readonly refusal: Refusal<Denied>
   /** When the device heard of it, in ms since 1970. */
   readonly refusedAt: number
+  /** What was asked for, where a command had decided on it. */
+  readonly decision?: Decision
+  /** What it was decided on, and what there was when it was refused. */
+  readonly sides?: Sides
+  /** The pending events that rested on it. */
+  readonly dependents?: readonly EventId[]
+}
+
+/** The two sides of a conflict. */
+export interface Sides {
+  /** The stream's revision that the decision had seen. */
+  readonly expectedRevision: number
+  /** The stream's revision and state on this device when the refusal came, without what is pending. */
+  readonly revision: number
+  readonly state: unknown
+}
+
+/** What a store holds of a refused event: a denial may be of any command. */
+export type AnyRefused = Refused<Denial>
+
+/** How events left the outbox without a verdict: others took their place, or the app took them back. */
+export interface Fate extends LogName {
+  readonly type: 'superseded' | 'withdrawn'
+  readonly ids: readonly EventId[]
+  /** The events that took their place; empty where the app withdrew them. */
+  readonly by: readonly EventId[]
 }
 
 /** Where an event of a log that is not subscribed to was accepted: nothing else on the device remembers it. */
@@ -56,6 +108,8 @@ export interface Identity {
 
 /** What a reader has seen, so that `load` can tell what is new. */
 export interface Seen {
+  /** Up to which fate; before the first load, none is of interest. */
+  readonly fate?: number | undefined
   /** Up to which outbox row. */
   readonly seq: number
   /** The rows that it holds as pending, by `seq`. */
@@ -81,13 +135,15 @@ export interface Loaded {
   readonly rows: readonly OutboxRow[]
   /** Those of the reader's pending rows that have left the outbox. */
   readonly left: readonly number[]
-  readonly refused: readonly Refused[]
+  readonly refused: readonly AnyRefused[]
+  /** The fates after the one that was seen, and the number of the newest. */
+  readonly fates: { readonly upTo: number; readonly rows: readonly Fate[] }
 }
 
 /** What a settlement takes out of the outbox and where it goes. */
 export interface Settlement {
   readonly seqs: readonly number[]
-  readonly refused: readonly Refused[]
+  readonly refused: readonly AnyRefused[]
   readonly accepted: readonly Accepted[]
 }
 
@@ -101,8 +157,15 @@ export type Durability = 'relaxed' | 'strict'
 export interface Store {
   /** Opens the database, making it and its identity if it is not there. */
   open(): Promise<Identity>
-  /** Puts batches at the end of the outbox, in order, all or none. Answers with their `seq`. */
-  append(batches: readonly Batch[], durability?: Durability): Promise<readonly number[]>
+  /**
+   * Puts batches at the end of the outbox, in order, all or none. Answers with their `seq`. Refused events
+   * that the app has dealt with by them leave their list in the same transaction.
+   */
+  append(
+    batches: readonly Batch[],
+    durability?: Durability,
+    resolved?: readonly EventId[],
+  ): Promise<readonly number[]>
   /** What is new for a reader, at most about `bytesMax` of entries for each log (but at least one segment). */
   load(seen: Seen, bytesMax: number): Promise<Loaded>
   /**
@@ -112,6 +175,20 @@ export interface Store {
   apply(pages: readonly Page[], settled: readonly number[]): Promise<boolean>
   /** Takes rows out of the outbox, and writes down what became of their events. */
   settle(settlement: Settlement): Promise<void>
+  /**
+   * Takes a row out of the outbox before it has a verdict, writes down its fate, and puts `next` at the end
+   * in its place. Answers `false`, having written nothing, where the row has left already.
+   */
+  replace(seq: number, fate: Fate, next: Batch): Promise<boolean>
+  /** As `replace`, with nothing in its place, and only while the row cannot have been handed to a link. */
+  withdraw(seq: number, fate: Fate): Promise<boolean>
+  /**
+   * Writes down that a link takes from the outbox from now on, or does no more. What was appended before
+   * the end of a link may have been handed to it.
+   */
+  linked(isLinked: boolean): Promise<void>
+  /** What became of an event that left the outbox without a verdict. */
+  fate(id: EventId): Promise<Fate | undefined>
   /** Drops the entries of a log above the cursor's position, and puts the cursor there. */
   rewind(log: LogName, cursor: Cursor): Promise<void>
   /** Entries after `position`, at most about `bytesMax` of them (but at least one segment). */

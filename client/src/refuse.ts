@@ -1,0 +1,70 @@
+/** What the device keeps of a refused batch: each event with the reason, both sides, and what rested on it. */
+import { assert, type Denial, type EventId, type System } from '@tidemark/shared'
+import type { ModelView } from './models.ts'
+import type { PendingBatch, Replica } from './replica.ts'
+import type { AnyRefused, Refusal, Sides } from './store/store.ts'
+
+/** What refusing needs. */
+export interface RefusePorts {
+  readonly replica: Replica
+  readonly views: readonly ModelView[]
+  readonly system: System
+}
+
+/** Why a batch was refused, and for which of its events. */
+export interface Reason {
+  readonly id: EventId
+  readonly refusal: Refusal<Denial>
+}
+
+/** What became of each event of a refused batch: one was the reason, the others went with it. */
+export function refuseBatch(
+  ports: RefusePorts,
+  row: PendingBatch,
+  reason: Reason,
+): readonly AnyRefused[] {
+  const { topic, scope, decision, events } = row
+  const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
+  const sides = sidesOf(ports, row)
+  const resting = ports.replica.restingOn(events.map(({ id }) => id))
+  const dependents = resting.flatMap((each) => each.events.map(({ id }) => id))
+  return events.map(({ id }, at) => {
+    const line = row.lines[at]
+    assert(line !== undefined, 'a pending batch has a line for each event')
+    return {
+      topic,
+      scope,
+      id,
+      line,
+      refusal: id === reason.id ? reason.refusal : others,
+      refusedAt: ports.system.now(),
+      ...(decision && { decision }),
+      ...(sides && { sides }),
+      ...(dependents.length > 0 && { dependents }),
+    }
+  })
+}
+
+/** The two sides, where the batch says what it was decided on. */
+function sidesOf({ replica, views }: RefusePorts, row: PendingBatch): Sides | undefined {
+  const { topic, expectedRevision, decision, events } = row
+  const stream = events[0]?.stream
+  if (expectedRevision === undefined || stream === undefined) return undefined
+  const view =
+    views.find(({ name }) => name === decision?.model) ??
+    views.find(({ model }) => model.isByStream && model.topic.name === topic)
+  return {
+    expectedRevision,
+    revision: replica.streams.confirmed({ topic, stream }),
+    state: storable(view?.confirmed(stream)),
+  }
+}
+
+/** A state is whatever a fold returns. What no disk takes is left out, so that it keeps nothing else from it. */
+function storable(state: unknown): unknown {
+  try {
+    return state === undefined ? undefined : JSON.parse(JSON.stringify(state))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,38 @@
+/** Takes back what no link can have been handed yet. What may be on its way is the gateway's to judge. */
+import type { EventId } from '@tidemark/shared'
+import type { Replica } from './replica.ts'
+import type { Store } from './store/store.ts'
+import { noDisk } from './sync.ts'
+
+/** What became of the wish to take an event back: it is gone with its batch, or it is too late, or not known here as pending. */
+export type Withdrawn =
+  | { readonly ok: true; readonly ids: readonly EventId[] }
+  | { readonly ok: false; readonly code: 'HANDED_OVER' | 'NOT_PENDING' }
+
+/** What withdrawing needs. */
+export interface WithdrawPorts {
+  readonly store: Store | undefined
+  readonly replica: Replica
+  /** Resolves when everything that is on the disk now is in memory. */
+  readonly catchUp: () => Promise<void>
+  /** The database has changed: other tabs should have a look. */
+  readonly onWritten: () => void
+}
+
+/** Withdraws an event, and with it the others of its batch. */
+export async function withdraw(
+  { store, replica, catchUp, onWritten }: WithdrawPorts,
+  id: EventId,
+): Promise<Withdrawn> {
+  if (!store) throw noDisk()
+  await catchUp()
+  const batch = replica.batchOf(id)
+  if (!batch) return { ok: false, code: 'NOT_PENDING' }
+  const { topic, scope, seq, events } = batch
+  const ids = events.map((event) => event.id)
+  const isTaken = await store.withdraw(seq, { type: 'withdrawn', topic, scope, ids, by: [] })
+  if (!isTaken) return { ok: false, code: 'HANDED_OVER' }
+  onWritten()
+  await catchUp()
+  return { ok: true, ids }
+}
