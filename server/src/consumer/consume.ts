@@ -15,10 +15,10 @@ import type { Broker } from '../broker/broker.ts'
 import { type Logger, silentLogger } from '../logger.ts'
 import type { Author } from './emit.ts'
 import { type ConsumerState, createIntake } from './intake.ts'
-import { runLoop } from './loop.ts'
+import { type Claimed, runLoop, sideBySide } from './loop.ts'
 import { defaultRetry, type RetryOptions } from './policy.ts'
 import type { Backlog, Processed } from './processed/processed.ts'
-import { retryStream } from './retry.ts'
+import { claimHeld } from './retry.ts'
 import { type AnySaga, claimSaga } from './run-saga.ts'
 import { createSender } from './send.ts'
 import {
@@ -177,9 +177,24 @@ function start<T extends Topic, Tx>(
         settings.logger.warn(fields, 'a loop of a consumer waits before it goes on')
       },
     })
-  const sagas = createSagaLoop(settings, options.sagas ?? [])
+  const claims = (what: string, max: number, bell: Doorbell, claim: () => Promise<Claimed>) =>
+    sideBySide({
+      max,
+      bell,
+      claim,
+      onError(err) {
+        const fields = { event: 'consumer-claim-failed', consumer: name, loop: what, err }
+        settings.logger.warn(fields, 'a claim of a consumer ended early, and will be made again')
+      },
+    })
+  const { sagas: definitions = [] } = options
+  const onResults = () => bells.send.ring()
+  const retries = claims('retry', processed.transactionsMax, bells.retry, () => claimHeld(settings))
+  const sagas = claims('sagas', definitions.length === 0 ? 0 : sagasMax, bells.sagas, () =>
+    claimSaga({ ...settings, sagas: definitions, onResults }),
+  )
   const loops = [
-    loop('retry', bells.retry, () => retryStream(settings)),
+    loop('retry', bells.retry, retries.work),
     loop('send', bells.send, createSender(settings)),
     loop('sagas', bells.sagas, sagas.work),
     loop('backlog', new Doorbell(), async () => {
@@ -195,7 +210,7 @@ function start<T extends Topic, Tx>(
     await intake.close()
     stop.abort()
     await Promise.all(loops)
-    await sagas.close()
+    await Promise.all([retries.close(), sagas.close()])
   }
   return {
     get state() {
@@ -210,37 +225,5 @@ function start<T extends Topic, Tx>(
     },
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
-  }
-}
-
-/** Moves several sagas on side by side: their calls go to other people's systems, and may take their time. */
-function createSagaLoop<Tx>(
-  settings: Settings<Tx>,
-  sagas: readonly AnySaga<Tx>[],
-): { work(): Promise<number | undefined>; close(): Promise<void> } {
-  const { bells, logger } = settings
-  const moving = new Set<Promise<void>>()
-  const onResults = () => bells.send.ring()
-  return {
-    async work() {
-      if (sagas.length === 0 || moving.size >= sagasMax) return undefined
-      const { advance, waitMs } = await claimSaga({ ...settings, sagas, onResults })
-      if (advance) {
-        const moved: Promise<void> = advance()
-          .catch((err) => {
-            const fields = { event: 'saga-failed', consumer: settings.name, err }
-            logger.warn(fields, 'a saga could not be moved on, and will be claimed again')
-          })
-          .finally(() => {
-            moving.delete(moved)
-            bells.sagas.ring()
-          })
-        moving.add(moved)
-      }
-      return waitMs
-    },
-    async close() {
-      await Promise.all(moving)
-    },
   }
 }

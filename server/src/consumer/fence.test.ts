@@ -5,7 +5,7 @@ import { type ConsumeOptions, toSettings } from './consume.ts'
 import { type Delivery, openMessage } from './delivery.ts'
 import { handleBatch } from './handle.ts'
 import { memoryProcessed, type MemoryTx } from './processed/memory.ts'
-import { retryStream } from './retry.ts'
+import { claimHeld } from './retry.ts'
 import { claimSaga } from './run-saga.ts'
 import { saga, step } from './saga.ts'
 import { inventory, toMessage } from './testing/world.ts'
@@ -72,10 +72,10 @@ test('[C17] whoever was away for longer than its claim of a stream makes no effe
       },
     },
   }
-  const late = retryStream(frozen)
+  const late = (await claimHeld(frozen)).advance?.()
   await clock.pass(10_000)
   expect(gates).toHaveLength(1)
-  expect(await retryStream({ ...two, on: on('two') as typeof two.on })).toBe(0)
+  await (await claimHeld({ ...two, on: on('two') as typeof two.on })).advance?.()
   expect(effects).toEqual(['two'])
   gates[0]?.()
   await late

@@ -50,3 +50,41 @@ export async function waitForBell(
   cancel()
   stop.removeEventListener('abort', end)
 }
+
+/** What a look for work came to: something to do, and when to look again, in ms from now. */
+export interface Claimed {
+  readonly advance?: (() => Promise<void>) | undefined
+  readonly waitMs?: number | undefined
+}
+
+/**
+ * Work for a loop that claims one thing after another and does up to `max` of them side by side: one
+ * that hangs holds up no other.
+ */
+export function sideBySide(options: {
+  readonly max: number
+  readonly bell: Doorbell
+  claim(): Promise<Claimed>
+  onError(error: unknown): void
+}): { work(): Promise<number | undefined>; close(): Promise<void> } {
+  const { max, bell, claim, onError } = options
+  const moving = new Set<Promise<void>>()
+  return {
+    async work() {
+      if (moving.size >= max) return undefined
+      const { advance, waitMs } = await claim()
+      if (!advance) return waitMs
+      const moved: Promise<void> = advance()
+        .catch(onError)
+        .finally(() => {
+          moving.delete(moved)
+          bell.ring()
+        })
+      moving.add(moved)
+      return 0
+    },
+    async close() {
+      await Promise.all(moving)
+    },
+  }
+}

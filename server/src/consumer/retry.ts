@@ -5,6 +5,7 @@
 import { isTidemarkError, TidemarkError } from '@tidemark/shared'
 import { attemptEvent, holdEvent, isOfEvent, noteFailure } from './attempt.ts'
 import { type Delivery, openKept } from './delivery.ts'
+import type { Claimed } from './loop.ts'
 import type { HeldStream, Hold } from './processed/holds.ts'
 import type { Unit } from './processed/processed.ts'
 import type { Settings } from './settings.ts'
@@ -25,25 +26,21 @@ type Look =
   | { readonly type: 'again' }
   | { readonly type: 'wait'; readonly ms: number | undefined }
 
-/**
- * Tries the stream that is due longest once more. Returned: when to come again, in ms, or nothing
- * where no stream is being retried.
- */
-export async function retryStream<Tx>(settings: Settings<Tx>): Promise<number | undefined> {
+/** Claims the stream that is due longest. */
+export async function claimHeld<Tx>(settings: Settings<Tx>): Promise<Claimed> {
   const look = await settings.processed.transaction((unit) => claimStream(settings, unit), {
     survives: 'process',
   })
   switch (look.type) {
     case 'wait':
-      return look.ms
+      return { waitMs: look.ms }
     case 'parked':
       noteFailure(settings, look.delivery, look.hold)
-      return 0
+      return { waitMs: 0 }
     case 'claimed':
-      await tryClaimed(settings, look.claim)
-      return 0
+      return { advance: () => tryClaimed(settings, look.claim), waitMs: 0 }
     case 'again':
-      return 0
+      return { waitMs: 0 }
   }
 }
 

@@ -8,6 +8,7 @@ import { runWithin } from '../deadline.ts'
 import type { Logger } from '../logger.ts'
 import { deriveId } from './derive.ts'
 import { type Author, createEmit } from './emit.ts'
+import type { Claimed } from './loop.ts'
 import { defaultRetry, type Failure, toFailure } from './policy.ts'
 import type { Processed, Unit } from './processed/processed.ts'
 import type { SagaRow, SagaStepRow } from './processed/sagas.ts'
@@ -41,16 +42,8 @@ interface Turn<Tx> {
   readonly key: string
 }
 
-/** What a look at the sagas came to. */
-export interface SagaLook {
-  /** Moves the saga that was claimed by one step. */
-  readonly advance?: (() => Promise<void>) | undefined
-  /** When the next one is due, in ms from now. */
-  readonly waitMs?: number | undefined
-}
-
 /** Claims the saga that is due longest: counts the attempt, and keeps others away until it must have ended. */
-export async function claimSaga<Tx>(settings: SagaSettings<Tx>): Promise<SagaLook> {
+export async function claimSaga<Tx>(settings: SagaSettings<Tx>): Promise<Claimed> {
   const { sagas, processed, system } = settings
   const now = system.now()
   const names = sagas.map(({ name }) => name)

@@ -12,7 +12,7 @@ import { handleBatch } from './handle.ts'
 import type { HeldStream } from './processed/holds.ts'
 import { MemoryDisk, memoryProcessed, type MemoryTx } from './processed/memory.ts'
 import type { SagaRow } from './processed/sagas.ts'
-import { retryStream } from './retry.ts'
+import { claimHeld } from './retry.ts'
 import { claimSaga } from './run-saga.ts'
 import { createSender } from './send.ts'
 
@@ -101,10 +101,10 @@ export async function testConsumer<T extends Topic>(
   /** Everything that is due now. */
   async function work(): Promise<void> {
     const sagaSettings = { ...settings, sagas, onResults: () => {} }
-    while ((await retryStream(settings)) === 0);
-    for (let look = await claimSaga(sagaSettings); look.waitMs === 0;) {
-      await look.advance?.()
-      look = await claimSaga(sagaSettings)
+    for (const claim of [() => claimHeld(settings), () => claimSaga(sagaSettings)]) {
+      for (let claimed = await claim(); claimed.waitMs === 0; claimed = await claim()) {
+        await claimed.advance?.()
+      }
     }
   }
 
