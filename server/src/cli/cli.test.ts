@@ -107,7 +107,7 @@ test('[O12] the gateway of a configuration runs, and history reaches a service t
   expect(again.map(({ body }) => body.quantity)).toEqual([2, 3])
   expect(again[0]?.applicationProperties).toMatchObject({
     cloudEvents_id: claims[1]?.id,
-    cloudEvents_replayed: true,
+    cloudEvents_replayed: 'true',
     cloudEvents_onlyfor: 'reporting',
   })
   // The rules that `provision` writes have kept it from the other subscriptions.

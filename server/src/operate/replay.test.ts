@@ -34,7 +34,7 @@ test('[O10] history is published again in order, marked, under the ids that its 
   const again = await world.drain('reporting', 10)
   expect(quantitiesOf(again)).toEqual([11, 12, 13, 14, 15, 16, 17, 18, 19, 20])
   expect(again[0]?.attributes).toMatchObject({
-    replayed: true,
+    replayed: 'true',
     onlyfor: 'reporting',
     position: '11',
     subject: 'sku-2',

@@ -88,7 +88,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayProgress> {
 /** Says that a message is sent again from history, and for whom. */
 const mark = (message: Message, { subscription, run }: ReplayOptions): Message => ({
   ...message,
-  attributes: { ...message.attributes, replayed: true, onlyfor: subscription },
+  attributes: { ...message.attributes, replayed: 'true', onlyfor: subscription },
   resend: run,
 })
 

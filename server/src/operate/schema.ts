@@ -162,7 +162,7 @@ function messageOf(topic: string, { type, version, schema }: Described) {
           type: 'object',
           properties: {
             cloudEvents_type: { const: type },
-            cloudEvents_schemaversion: { const: version },
+            cloudEvents_schemaversion: { const: String(version) },
             cloudEvents_source: { type: 'string', pattern: `^/${topic}/` },
           },
         },
@@ -194,7 +194,7 @@ const cloudEventHeaders = {
     cloudEvents_subject: text('The stream.'),
     cloudEvents_time: { type: 'string', format: 'date-time', description: 'As its author claims.' },
     cloudEvents_scope: text('Whose events these are.'),
-    cloudEvents_schemaversion: { type: 'integer', minimum: 1 },
+    cloudEvents_schemaversion: text('The version of the data’s schema, a whole number.'),
     cloudEvents_author: text('Who appended it.'),
     cloudEvents_epoch: text('The log that the position belongs to.'),
     cloudEvents_position: text('The place in the log, a whole number.'),
@@ -203,10 +203,7 @@ const cloudEventHeaders = {
     cloudEvents_correlationid: text('The conversation that it belongs to.'),
     cloudEvents_traceparent: text('W3C Trace Context.'),
     cloudEvents_batch: text('The first event of its batch.'),
-    cloudEvents_replayed: {
-      type: 'boolean',
-      description: 'True where it is sent again from history.',
-    },
+    cloudEvents_replayed: text('`true` where it is sent again from history.'),
     cloudEvents_onlyfor: text('The subscription that it is for; every other one passes it by.'),
   },
 }
