@@ -140,6 +140,7 @@ export class DeviceHints {
         this.#ears.add(ear)
         return () => void this.#ears.delete(ear)
       },
+      isSeen: () => true,
     }
   }
 

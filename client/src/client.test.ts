@@ -32,7 +32,7 @@ function openClient({
     models: { item },
     store: memoryStore(disk, { system, ...storeOptions }),
     connect: network.connect,
-    hints: { listen: () => () => undefined },
+    hints: { listen: () => () => undefined, isSeen: () => true },
     system,
     onError: (error) => errors.push(error),
   })

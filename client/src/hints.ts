@@ -4,4 +4,6 @@ import type { Cancel } from '@tidemark/shared'
 /** Tells when it is worth to look at the link now: the network came or went, the page is seen again, a machine woke up. */
 export interface Hints {
   listen(hinted: () => void): Cancel
+  /** Does somebody look at this page? Only such a tab takes over from a leader that has fallen silent. */
+  isSeen(): boolean
 }

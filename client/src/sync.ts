@@ -52,7 +52,7 @@ export interface Sync {
 
 /** Starts the life of a tab, until `signal` aborts. */
 export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
-  const { store, replica, status, system, broadcast, onError } = ports
+  const { store, replica, status, system, onError } = ports
   const turns = createTurns()
   const resumed = new Doorbell()
   let presence = new AbortController()
@@ -63,9 +63,10 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     onError(error)
   }
   const follow = openFollow({ store, replica, turns, system, onStorage }, signal)
-  const tabs = openTabs(broadcast, status, () => follow.ring())
+  const tabs = openTabs(ports, () => follow.ring())
   const onWritten = (): void => tabs.changed()
 
+  const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
   const lead = async (term: AbortSignal): Promise<void> => {
     const identity = await store.open()
     await follow.catchUp()
@@ -74,7 +75,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const live = async (): Promise<void> => {
     while (!signal.aborted) {
       if (presence.signal.aborted) await resumed.wait(signal)
-      else await runLeader({ ...ports, lead }, AbortSignal.any([signal, presence.signal]))
+      else await runLeader({ ...ports, ...watch, lead }, AbortSignal.any([signal, presence.signal]))
       const link = signal.aborted ? 'closed' : presence.signal.aborted ? 'paused' : 'offline'
       status.patch({ link, linkError: undefined, leader: false })
     }

@@ -233,3 +233,54 @@ test('[T6] a log that one tab rewinds is folded anew in the others', async () =>
   expect(seen).toEqual([1])
   for (const tab of [a, b]) await tab.client.close()
 })
+
+function openFrozenPair() {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const voice = broadcast()
+  const leader = openBench({ disk, system, locks, broadcast: voice })
+  let isSeen = true
+  const hints = { listen: () => () => undefined, isSeen: () => isSeen }
+  const waiting = openBench({ disk, system, locks, broadcast: broadcast(), hints })
+  return { leader, waiting, voice, system, show: (seen: boolean) => (isSeen = seen) }
+}
+const leads = (bench: Tab) => status(bench).leader
+
+test('[T7] a leader that is frozen with its lock is replaced within 5 s, once, and steps down when it wakes', async () => {
+  const { leader, waiting, voice, system } = openFrozenPair()
+  const log = inventoryLog()
+  await leader.greet(log)
+  expect([leads(leader), leads(waiting)]).toEqual([true, false])
+  await waiting.client.append(received(5))
+  await system.settle()
+  voice.isFrozen = true
+  await system.advance(5_000)
+  expect(leads(waiting)).toBe(true)
+  await waiting.greet(log)
+  const { events } = waiting.submit()
+  const verdicts = [log.append(events)]
+  waiting.connection().send({ type: 'verdicts', n: 1, verdicts }, log.deliver())
+  await system.settle()
+  expect(onHand(waiting)).toBe(5)
+  expect(leads(leader)).toBe(false)
+  voice.isFrozen = false
+  await system.advance(120_000)
+  expect([leads(leader), leads(waiting)]).toEqual([false, true])
+  for (const tab of [leader, waiting]) await tab.client.close()
+})
+
+test('[T8] a leader that answers is left its lock, and a tab that nobody looks at takes none', async () => {
+  const { leader, waiting, voice, system, show } = openFrozenPair()
+  await leader.greet(inventoryLog())
+  await system.advance(120_000)
+  expect([leads(leader), leads(waiting)]).toEqual([true, false])
+  show(false)
+  voice.isFrozen = true
+  await system.advance(120_000)
+  expect([leads(leader), leads(waiting)]).toEqual([true, false])
+  show(true)
+  await system.advance(5_000)
+  expect([leads(leader), leads(waiting)]).toEqual([false, true])
+  for (const tab of [leader, waiting]) await tab.client.close()
+})

@@ -1,13 +1,18 @@
 /** What the tabs of one database tell each other: that it has changed, and how the leader's link is. */
-import type { Broadcast } from '@tidemark/shared'
+import { type Broadcast, sleep, type System } from '@tidemark/shared'
 import type { LogStatus, Status, StatusCell } from './status.ts'
 
 /** What a tab says to the others. */
 export interface Tabs {
   /** The database has changed. */
   changed(): void
+  /** Asks the leader for a sign of life. It answers from its message event, so a hidden tab is not late. */
+  askLeader(signal: AbortSignal): Promise<boolean>
   close(): void
 }
+
+/** How long a leader may take to answer, in milliseconds. */
+const answerMsMax = 1_000
 
 interface LinkNews extends Pick<Status, 'link' | 'linkError' | 'stalled'> {
   readonly type: 'link'
@@ -16,9 +21,17 @@ interface LinkNews extends Pick<Status, 'link' | 'linkError' | 'stalled'> {
 
 type News = { readonly type: 'changed' } | { readonly type: 'who' } | LinkNews
 
+/** What talking needs. */
+export interface TabsPorts {
+  readonly broadcast: Broadcast
+  readonly status: StatusCell
+  readonly system: System
+}
+
 /** Starts to talk and to listen. `onChanged` hears that another tab has written. */
-export function openTabs(broadcast: Broadcast, status: StatusCell, onChanged: () => void): Tabs {
+export function openTabs({ broadcast, status, system }: TabsPorts, onChanged: () => void): Tabs {
   const post = (news: News): void => broadcast.post(news)
+  const answered = new Set<() => void>()
   let told = ''
   const tellLink = (isAsked = false): void => {
     const { leader, link, linkError, stalled, logs } = status.getSnapshot()
@@ -34,11 +47,22 @@ export function openTabs(broadcast: Broadcast, status: StatusCell, onChanged: ()
     const news = message as News
     if (news.type === 'changed') onChanged()
     if (news.type === 'who') tellLink(true)
-    if (news.type === 'link' && !status.getSnapshot().leader) hear(status, news)
+    if (news.type !== 'link') return
+    for (const hear of answered) hear()
+    if (!status.getSnapshot().leader) take(status, news)
   })
   post({ type: 'who' })
   return {
     changed: () => post({ type: 'changed' }),
+    async askLeader(signal) {
+      const heard = new AbortController()
+      const hear = (): void => heard.abort()
+      answered.add(hear)
+      post({ type: 'who' })
+      await sleep(system, answerMsMax, AbortSignal.any([signal, heard.signal]))
+      answered.delete(hear)
+      return heard.signal.aborted
+    },
     close() {
       stopStatus()
       stopListening()
@@ -47,7 +71,7 @@ export function openTabs(broadcast: Broadcast, status: StatusCell, onChanged: ()
   }
 }
 
-function hear(status: StatusCell, { link, linkError, stalled, logs }: LinkNews): void {
+function take(status: StatusCell, { link, linkError, stalled, logs }: LinkNews): void {
   status.patch({ link, linkError, stalled })
   for (const [topic, log] of Object.entries(logs)) status.patchLog(topic, log)
 }

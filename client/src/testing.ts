@@ -92,37 +92,65 @@ export function createTestSystem({ seed = 1, startMs = 1_790_000_000_000 } = {})
 }
 
 /** Locks and broadcasts among clients of one process, as tabs of one origin have them. */
-export function createTestTabs(): { readonly locks: Locks; broadcast(): Broadcast } {
-  const lasts = new Map<string, Promise<void>>()
-  const members = new Set<(message: unknown) => void>()
-  const locks: Locks = {
-    async request(name, { signal }, hold) {
-      const before = lasts.get(name) ?? Promise.resolve()
-      let release = (): void => undefined
-      const held = new Promise<void>((resolve) => (release = resolve))
-      lasts.set(
-        name,
-        before.then(() => held),
-      )
-      await new Promise<void>((resolve) => {
-        void before.then(resolve)
-        signal?.addEventListener('abort', () => resolve(), { once: true })
-      })
-      try {
-        if (!signal?.aborted) await hold(new AbortController().signal)
-      } finally {
-        release()
+export function createTestTabs(): { readonly locks: Locks; broadcast(): TestBroadcast } {
+  return { locks: new TestLocks(), broadcast: createTestBroadcasts() }
+}
+
+/** Locks as the Web Locks API has them: in the order of the requests, unless one steals. */
+class TestLocks implements Locks {
+  readonly #holders = new Map<string, AbortController>()
+  readonly #waiting = new Map<string, (() => void)[]>()
+
+  async request(...[name, { signal, steal }, hold]: Parameters<Locks['request']>): Promise<void> {
+    if (steal) this.#holders.get(name)?.abort()
+    else if (this.#holders.has(name)) await this.#wait(name, signal)
+    if (signal?.aborted) return
+    const mine = new AbortController()
+    this.#holders.set(name, mine)
+    try {
+      await hold(mine.signal)
+    } finally {
+      if (this.#holders.get(name) === mine) {
+        this.#holders.delete(name)
+        this.#waiting.get(name)?.shift()?.()
       }
-    },
+    }
   }
-  const broadcast = (): Broadcast => {
+
+  #wait(name: string, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(name) ?? []
+      this.#waiting.set(name, waiting)
+      waiting.push(resolve)
+      const giveUp = (): void => {
+        const at = waiting.indexOf(resolve)
+        if (at >= 0) waiting.splice(at, 1)
+        resolve()
+      }
+      signal?.addEventListener('abort', giveUp, { once: true })
+    })
+  }
+}
+
+/** A tab's end of the broadcasts. While it is frozen it hears nothing, and what was said is lost to it. */
+export interface TestBroadcast extends Broadcast {
+  isFrozen: boolean
+}
+
+function createTestBroadcasts(): () => TestBroadcast {
+  const members = new Set<(message: unknown) => void>()
+  return () => {
     const mine = new Set<(message: unknown) => void>()
-    const hear = (message: unknown): void => mine.forEach((heard) => heard(message))
+    const hear = (message: unknown): void => {
+      if (!broadcast.isFrozen) mine.forEach((heard) => heard(message))
+    }
     members.add(hear)
-    return {
+    const broadcast: TestBroadcast = {
+      isFrozen: false,
       post(message) {
-        for (const member of members)
+        for (const member of members) {
           if (member !== hear) void Promise.resolve().then(() => member(message))
+        }
       },
       listen(heard) {
         mine.add(heard)
@@ -130,8 +158,8 @@ export function createTestTabs(): { readonly locks: Locks; broadcast(): Broadcas
       },
       close: () => void members.delete(hear),
     }
+    return broadcast
   }
-  return { locks, broadcast }
 }
 
 /** The gateway's end of one connection of a client under test. */

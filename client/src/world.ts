@@ -66,4 +66,5 @@ export const webHints: Hints = {
       document.removeEventListener('visibilitychange', seen)
     }
   },
+  isSeen: () => typeof document === 'undefined' || document.visibilityState === 'visible',
 }

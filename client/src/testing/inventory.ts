@@ -68,7 +68,7 @@ export function openBench(options: Options = {}): Bench {
     models: { item },
     store: memoryStore(disk, { system, ...(before && { before }), ...(after && { after }) }),
     connect: network.connect,
-    hints: { listen },
+    hints: { listen, isSeen: () => true },
     onError: (error) => errors.push(error),
     ...rest,
     system,
