@@ -1,8 +1,8 @@
 /**
- * What can happen to an item of stock. The browser, the gateway and the answering service import this
- * one file; nothing else is agreed between them.
+ * What can happen to an item of stock, and to an order for more of it. The browser, the gateway and the
+ * answering service import this one file; nothing else is agreed between them.
  */
-import { model, topic } from '@tidemark/shared'
+import { type DomainEvent, type EventId, model, topic } from '@tidemark/shared'
 import * as z from 'zod'
 
 const quantity = z.int().min(1).max(10_000)
@@ -20,6 +20,8 @@ export const inventory = topic('inventory', {
   StockCounted: z.object({ quantity: z.int().min(0).max(100_000) }),
   /** The purchasing service's answer to a pick that took the stock below its reorder level. */
   ReorderRequested: z.object({ quantity }),
+  /** An order was confirmed by its supplier: so many are on their way. */
+  StockOrdered: z.object({ quantity }),
 })
 
 /** An item as its events tell it. */
@@ -51,6 +53,7 @@ export const item = model(inventory, {
     StockPicked: (state, { data }) => ({ ...state, onHand: state.onHand - data.quantity }),
     StockCounted: (state, { data }) => ({ ...state, onHand: data.quantity }),
     ReorderRequested: (state, { data }) => ({ ...state, onOrder: state.onOrder + data.quantity }),
+    StockOrdered: (state, { data }) => ({ ...state, onOrder: state.onOrder + data.quantity }),
   },
 })
 
@@ -60,3 +63,81 @@ export const isLow = ({ onHand, reorderLevel }: Item): boolean => onHand < reord
 /** How many to ask for: enough to stand at twice the reorder level. */
 export const reorderQuantity = ({ onHand, reorderLevel }: Item): number =>
   Math.max(1, reorderLevel * 2 - onHand)
+
+const amount = z.int().min(0)
+
+/**
+ * Everything that happens to orders from suppliers. A stream is an order. A person places it; all the
+ * rest are answers, because whether an order comes about is not up to whoever placed it.
+ */
+export const orders = topic('orders', {
+  OrderPlaced: z.object({
+    sku: z.string().min(1).max(80),
+    quantity,
+    supplier: z.string().min(1).max(80),
+  }),
+  BudgetReserved: z.object({ amount }),
+  SupplierPaid: z.object({ amount }),
+  OrderConfirmed: z.object({ reference: z.string().max(80) }),
+  /** Takes `SupplierPaid` back. */
+  PaymentReturned: z.object({ amount }),
+  /** Takes `BudgetReserved` back. */
+  BudgetReleased: z.object({ amount }),
+  /** The end of an order that could not be: whatever had been done for it is undone by now. */
+  OrderFailed: z.object({ code: z.string().max(100), reason: z.string().max(2_000) }),
+})
+
+/** Something that a service has done for an order, or undone. */
+export interface OrderStep {
+  readonly id: EventId
+  readonly type: string
+  readonly at: number
+}
+
+/** An order as its events tell it. */
+export interface Order {
+  readonly placed?: {
+    readonly id: EventId
+    readonly by: string
+    readonly at: number
+    readonly sku: string
+    readonly quantity: number
+    readonly supplier: string
+  }
+  /** What was done for it and undone, in order. */
+  readonly steps: readonly OrderStep[]
+  /** `failed`: undone. `stuck`: the service could not process it, and somebody has to look. */
+  readonly fate: 'open' | 'confirmed' | 'failed' | 'stuck'
+  /** Why it failed, for people; empty where it did not. */
+  readonly reason: string
+}
+
+const did = (state: Order, { type, id, occurredAt }: DomainEvent): Order => ({
+  ...state,
+  steps: [...state.steps, { type, id, at: occurredAt }],
+})
+
+const end = (state: Order, event: DomainEvent, fate: Order['fate'], reason = ''): Order => ({
+  ...did(state, event),
+  fate,
+  reason,
+})
+
+/** Each order. */
+export const order = model(orders, {
+  version: 1,
+  initial: { steps: [], fate: 'open', reason: '' } as Order,
+  on: {
+    OrderPlaced: (state, { id, author, occurredAt, data }) => ({
+      ...state,
+      placed: { id, by: author, at: occurredAt, ...data },
+    }),
+    BudgetReserved: did,
+    SupplierPaid: did,
+    OrderConfirmed: (state, event) => end(state, event, 'confirmed'),
+    PaymentReturned: did,
+    BudgetReleased: did,
+    OrderFailed: (state, event) => end(state, event, 'failed', event.data.reason),
+    'tidemark.DeadLettered': (state, event) => end(state, event, 'stuck', event.data.reason),
+  },
+})

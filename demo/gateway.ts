@@ -6,7 +6,7 @@ import { gateway } from '@tidemark/server'
 import { serviceBus } from '@tidemark/server/broker/service-bus'
 import { sqliteLog } from '@tidemark/server/log/sqlite'
 import fastify, { LogController } from 'fastify'
-import { inventory } from './events.ts'
+import { inventory, orders } from './events.ts'
 import { servePages } from './pages.ts'
 import { authenticate, authorize } from './people.ts'
 import { sayReady } from './processes.ts'
@@ -28,7 +28,7 @@ await app.register(gateway, {
   log,
   broker,
   ingest: { subscription: 'gateway', sessions: 16 },
-  topics: [inventory],
+  topics: [inventory, orders],
   authenticate,
   authorize,
 })

@@ -1,7 +1,7 @@
 /**
  * The purchasing service: it hears of the stock over Service Bus, keeps its own books, and answers a pick
- * that takes an item below its reorder level with `ReorderRequested`. It knows neither the gateway nor
- * any device, only the topic.
+ * that takes an item below its reorder level with `ReorderRequested`. Its order desk hears of orders, and
+ * buys what they ask for. It knows neither the gateway nor any device, only the topics.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,8 +11,11 @@ import { serviceBus } from '@tidemark/server/broker/service-bus'
 import { consume } from '@tidemark/server/consumer'
 import { sqliteProcessed, type SqliteTx } from '@tidemark/server/consumer/processed/sqlite'
 import { type DomainEvent, fold } from '@tidemark/shared'
-import { inventory, isLow, type Item, item, reorderQuantity } from './events.ts'
+import { inventory, isLow, type Item, item, orders, reorderQuantity } from './events.ts'
+import { openOutside } from './outside.ts'
 import { sayReady } from './processes.ts'
+import { purchaseSaga, purchaseTables } from './purchase.ts'
+import { priceOf } from './suppliers.ts'
 
 const { values } = parseArgs({
   options: { data: { type: 'string', default: join(import.meta.dirname, '.data') } },
@@ -23,6 +26,7 @@ const tables = `
   pragma journal_mode = wal;
   create table if not exists stock (sku text primary key, state text not null) strict;
   create table if not exists ledger (nth integer primary key, id text not null, type text not null) strict;
+  ${purchaseTables}
 `
 
 /** Books an event: the item's new state, and a line in the ledger. Returned: the state. */
@@ -42,6 +46,7 @@ await mkdir(values.data, { recursive: true })
 const database = new DatabaseSync(join(values.data, 'purchasing.db'))
 database.exec(tables)
 const broker = serviceBus({ connectionString: process.env['SERVICEBUS_CONNECTION_STRING'] ?? '' })
+const processed = sqliteProcessed(database)
 const keepBooks = (event: DomainEvent, { tx }: { readonly tx: SqliteTx }): void =>
   void book(tx, event)
 
@@ -50,12 +55,13 @@ const purchasing = await consume(inventory, {
   broker,
   // Many items move at once when the shelves are filled, each in a session of its own.
   concurrency: 128,
-  processed: sqliteProcessed(database),
+  processed,
   on: {
     ItemAdded: keepBooks,
     StockReceived: keepBooks,
     StockCounted: keepBooks,
     ReorderRequested: keepBooks,
+    StockOrdered: keepBooks,
     StockPicked(event, { tx, emit }) {
       const after = book(tx, event)
       // Once for each time the level is crossed: while an order is under way, nothing more is asked for.
@@ -64,8 +70,37 @@ const purchasing = await consume(inventory, {
     },
   },
 })
+
+const outside = openOutside(join(values.data, 'outside.db'))
+const purchase = purchaseSaga(outside)
+
+const orderDesk = await consume(orders, {
+  name: 'order-desk',
+  broker,
+  processed,
+  emits: [inventory],
+  sagas: [purchase],
+  // Somebody is looking at the screen: three quick tries, then a person is asked.
+  attemptsMax: 3,
+  retry: { firstMs: 250, maxMs: 1_000 },
+  on: {
+    async OrderPlaced({ stream, data }, { start }) {
+      const { sku, quantity, supplier } = data
+      // A mistake of this service, and not the order's: nothing that it could say would be of use to anyone.
+      if (!outside.knows(supplier)) throw new Error(`no terms are known for ${supplier}`)
+      await start(purchase, {
+        order: stream,
+        sku,
+        quantity,
+        supplier,
+        amount: quantity * priceOf(sku),
+      })
+    },
+  },
+})
 sayReady(async () => {
-  await purchasing.close()
+  await Promise.all([purchasing.close(), orderDesk.close()])
   await broker.close()
+  outside.close()
   database.close()
 })

@@ -4,6 +4,7 @@ import { type ReactNode, type SyntheticEvent, useState } from 'react'
 import { inventory } from '../events.ts'
 import { Icon } from './icons.tsx'
 import { book } from './inventory.ts'
+import { findQuantityFault, Quantity } from './quantity.tsx'
 import { count, sayStorage } from './words.ts'
 
 const kinds = {
@@ -35,11 +36,9 @@ function writeDraft(sku: string, { kind, quantity, reason }: Booking) {
 
 /** Why this cannot be booked, if it cannot. */
 function findFault({ kind, quantity }: Booking, onHand: number): string | undefined {
-  if (!Number.isSafeInteger(quantity) || quantity < 0) return 'A whole number, please.'
-  if (kind !== 'count' && quantity === 0) return 'At least 1.'
-  if (quantity > 10_000) return 'At most 10,000 at a time.'
-  if (kind === 'pick' && quantity > onHand) return `Only ${count(onHand)} on hand.`
-  return undefined
+  const fault = findQuantityFault(quantity, kind === 'count' ? 0 : 1)
+  if (fault) return fault
+  return kind === 'pick' && quantity > onHand ? `Only ${count(onHand)} on hand.` : undefined
 }
 
 interface BookingFormProps {
@@ -85,7 +84,13 @@ export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
         ))}
       </fieldset>
       <div className="booking-line">
-        <Quantity quantity={quantity} fault={fault} change={(next) => change({ quantity: next })} />
+        <Quantity
+          quantity={quantity}
+          fault={fault}
+          change={(next) => change({ quantity: next })}
+          label="Quantity"
+          noteId="booking-note"
+        />
         {kind === 'pick' && (
           <label className="reason">
             <span className="sr-only">Why</span>
@@ -107,40 +112,5 @@ export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
         {answer?.ok && <Icon name="check" />}
       </p>
     </form>
-  )
-}
-
-interface QuantityProps {
-  readonly quantity: number
-  readonly fault: string | undefined
-  readonly change: (quantity: number) => void
-}
-
-function Quantity({ quantity, fault, change }: QuantityProps): ReactNode {
-  return (
-    <span className="quantity">
-      <button
-        type="button"
-        aria-label="One less"
-        disabled={!(quantity > 0)}
-        onClick={() => change(quantity - 1)}
-      >
-        <Icon name="minus" />
-      </button>
-      <input
-        type="number"
-        inputMode="numeric"
-        aria-label="Quantity"
-        aria-describedby="booking-note"
-        aria-invalid={fault !== undefined}
-        min={0}
-        max={10_000}
-        value={Number.isNaN(quantity) ? '' : quantity}
-        onChange={(event) => change(event.target.valueAsNumber)}
-      />
-      <button type="button" aria-label="One more" onClick={() => change((quantity || 0) + 1)}>
-        <Icon name="plus" />
-      </button>
-    </span>
   )
 }

@@ -49,5 +49,6 @@ export const history = model(inventory, {
     StockPicked: remember,
     StockCounted: remember,
     ReorderRequested: remember,
+    StockOrdered: remember,
   },
 })

@@ -12,6 +12,7 @@ const drawings = {
   back: 'M10 3L5 8l5 5',
   search: 'M7 11.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9zM10.3 10.3L14 14',
   cart: 'M1.5 3h2l1.5 7h7l1.5-5H4.2M6 13.2v.1M11 13.2v.1',
+  undo: 'M6 3L2.5 6.5L6 10M2.5 6.5H10a3.2 3.2 0 0 1 0 6.5H6.5',
   minus: 'M3.5 8h9',
   plus: 'M8 3.5v9M3.5 8h9',
 } as const

@@ -1,11 +1,11 @@
 /** The device's end of Tidemark: one client for the page, and how the screens read and write with it. */
 import { type Client, createClient } from '@tidemark/client'
 import type { Draft } from '@tidemark/shared'
-import { item } from '../events.ts'
+import { item, order } from '../events.ts'
 import { type Device, readDevice, scope } from './devices.ts'
 import { history } from './history.ts'
 
-const models = { item, history }
+const models = { item, history, order }
 
 /** The device that this page is. */
 export const device: Device = readDevice(location.search)

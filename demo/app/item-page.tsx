@@ -2,11 +2,13 @@
 import { useLive } from '@tidemark/client/react'
 import type { PresentState } from '@tidemark/client'
 import { type ReactNode, useEffect, useRef } from 'react'
-import { isLow, type Item } from '../events.ts'
+import { isLow, type Item, reorderQuantity } from '../events.ts'
 import { BookingForm } from './booking-form.tsx'
 import { Icon } from './icons.tsx'
 import { client } from './inventory.ts'
 import { OnHand } from './on-hand.tsx'
+import { OrderForm } from './order-form.tsx'
+import { OrderList } from './order-list.tsx'
 import { Timeline } from './timeline.tsx'
 import { count } from './words.ts'
 
@@ -34,6 +36,8 @@ export function ItemPage({ sku, close }: ItemPageProps): ReactNode {
         <>
           <Figures item={item} />
           <BookingForm sku={sku} onHand={item.state.onHand} />
+          <OrderForm sku={sku} suggested={reorderQuantity(item.state)} />
+          <OrderList sku={sku} />
           <Timeline sku={sku} />
         </>
       ) : (

@@ -2,15 +2,22 @@
 import { useLive } from '@tidemark/client/react'
 import { type EventId, system } from '@tidemark/shared'
 import type { ReactNode } from 'react'
+import type { Order } from '../events.ts'
 import { type Happening, happeningsMax } from './history.ts'
 import { Icon } from './icons.tsx'
 import { client } from './inventory.ts'
-import { count, sayAuthor, sayHappening, sayTime } from './words.ts'
+import { count, sayAuthor, sayHappening, sayOrder, sayTime } from './words.ts'
 
 /** The history of one item. */
 export function Timeline({ sku }: { readonly sku: string }): ReactNode {
   const { state = [] } = useLive(client.model.history(sku))
-  const byId = new Map(state.map((each) => [each.id, each]))
+  const { items } = useLive(client.model.order.list())
+  const causes = new Map<EventId, Cause>([
+    ...state.map((each) => [each.id, { ...each, said: sayHappening(each) }] as const),
+    ...items.flatMap(({ state: { placed } }) =>
+      placed ? [[placed.id, toCause(placed)] as const] : [],
+    ),
+  ])
   const now = system.now()
   return (
     <section className="timeline" aria-labelledby="history-title">
@@ -20,7 +27,7 @@ export function Timeline({ sku }: { readonly sku: string }): ReactNode {
           <Line
             key={happening.id}
             happening={happening}
-            cause={findCause(happening, byId)}
+            cause={findCause(happening, causes)}
             now={now}
           />
         ))}
@@ -30,14 +37,28 @@ export function Timeline({ sku }: { readonly sku: string }): ReactNode {
   )
 }
 
-type Cause = Happening | 'unknown' | undefined
+/** What an event answers: something that happened to the item, or an order for it. */
+interface Cause {
+  readonly said: string
+  readonly author: string
+  readonly occurredAt: number
+}
 
-const findCause = ({ causationId }: Happening, byId: ReadonlyMap<EventId, Happening>): Cause =>
-  causationId ? (byId.get(causationId) ?? 'unknown') : undefined
+const toCause = (placed: NonNullable<Order['placed']>): Cause => ({
+  said: `Order ${sayOrder(placed)}`,
+  author: placed.by,
+  occurredAt: placed.at,
+})
+
+const findCause = (
+  { causationId }: Happening,
+  causes: ReadonlyMap<EventId, Cause>,
+): Cause | 'unknown' | undefined =>
+  causationId ? (causes.get(causationId) ?? 'unknown') : undefined
 
 interface LineProps {
   readonly happening: Happening
-  readonly cause: Cause
+  readonly cause: Cause | 'unknown' | undefined
   readonly now: number
 }
 
@@ -67,8 +88,8 @@ function Line({ happening, cause, now }: LineProps): ReactNode {
   )
 }
 
-function sayCause(cause: Happening | 'unknown', now: number): string {
+function sayCause(cause: Cause | 'unknown', now: number): string {
   if (cause === 'unknown') return 'In answer to something that is not shown here'
-  const { author, occurredAt } = cause
-  return `In answer to “${sayHappening(cause)}” by ${sayAuthor(author)}, ${sayTime(occurredAt, now)}`
+  const { said, author, occurredAt } = cause
+  return `In answer to “${said}” by ${sayAuthor(author)}, ${sayTime(occurredAt, now)}`
 }

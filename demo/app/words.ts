@@ -1,5 +1,7 @@
 /** What the screens say. */
 import type { LinkState, Refused, Status } from '@tidemark/client'
+import type { Order } from '../events.ts'
+import { suppliers } from '../suppliers.ts'
 import type { Booked } from './history.ts'
 
 /** How the connection is, in a word or two, and what that means. */
@@ -49,8 +51,39 @@ export function sayHappening({ type, data }: Booked): string {
       return `Counted ${count(data.quantity)}`
     case 'ReorderRequested':
       return `Asked for ${count(data.quantity)} more`
+    case 'StockOrdered':
+      return `${count(data.quantity)} on their way`
   }
 }
+
+/** What an order is for. */
+export function sayOrder({
+  quantity,
+  supplier,
+}: Pick<NonNullable<Order['placed']>, 'quantity' | 'supplier'>): string {
+  const name = suppliers.find(({ id }) => id === supplier)?.name ?? supplier
+  return `${count(quantity)} from ${name}`
+}
+
+const steps: Readonly<
+  Record<string, { readonly words: string; readonly kind: 'done' | 'undone' | 'failed' }>
+> = {
+  BudgetReserved: { words: 'Budget reserved', kind: 'done' },
+  SupplierPaid: { words: 'Supplier paid', kind: 'done' },
+  OrderConfirmed: { words: 'Supplier has confirmed', kind: 'done' },
+  PaymentReturned: { words: 'Payment returned', kind: 'undone' },
+  BudgetReleased: { words: 'Budget released', kind: 'undone' },
+  OrderFailed: { words: 'Order taken back', kind: 'failed' },
+  'tidemark.DeadLettered': { words: 'Set aside', kind: 'failed' },
+}
+
+/** What a service did for an order, and of which kind that is. */
+export const sayStep = (type: string): (typeof steps)[string] =>
+  steps[type] ?? { words: type, kind: 'done' }
+
+/** An amount of money. */
+export const euros = (amount: number): string =>
+  Number.isFinite(amount) ? `€${count(amount)}` : '€–'
 
 /** The names of the people and services in the demo. */
 export const sayAuthor = (author: string): string => names[author] ?? author
@@ -59,6 +92,7 @@ const names: Readonly<Record<string, string>> = {
   ada: 'Ada',
   ben: 'Ben',
   purchasing: 'Purchasing service',
+  'order-desk': 'Order desk',
   stocktaker: 'First stocktake',
 }
 

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Page } from 'playwright-core'
+import { scope } from '../app/devices.ts'
 
 /** An event as some place has it. */
 export interface Trace {
@@ -39,37 +40,53 @@ export const doubles = (traces: readonly { readonly id: string }[]): readonly st
   return traces.map(({ id }) => id).filter((id) => seen.size === seen.add(id).size)
 }
 
-/** All entries of the gateway's log file. */
-export function readLog(dataFolder: string): readonly Trace[] {
-  const database = new DatabaseSync(join(dataFolder, 'log.db'), { readOnly: true })
+/** The rows of a query on one of the demo's SQLite files, read beside whoever writes to it. */
+function query(dataFolder: string, file: string, sql: string, ...values: readonly string[]) {
+  const database = new DatabaseSync(join(dataFolder, file), { readOnly: true })
   try {
-    const rows = database.prepare('select lines from entries order by key').all()
-    return rows.flatMap(({ lines }) => String(lines).split('\n').map(readEntryLine))
+    return database.prepare(sql).all(...values)
   } finally {
     database.close()
   }
 }
 
-/** The position of the last entry in the gateway's log file. */
+/** All entries of a topic in the gateway's log file. A key holds the log's number above its 33 lowest bits. */
+export function readLog(dataFolder: string, topic = 'inventory'): readonly Trace[] {
+  const sql = `select lines from entries join logs on log = key >> 33 where topic = ? order by key`
+  return query(dataFolder, 'log.db', sql, topic).flatMap(({ lines }) =>
+    String(lines).split('\n').map(readEntryLine),
+  )
+}
+
+/** The position of the last entry of the stock's log in the gateway's log file. */
 export function readHead(dataFolder: string): number {
-  const database = new DatabaseSync(join(dataFolder, 'log.db'), { readOnly: true })
-  try {
-    return Number(database.prepare('select max(head) as head from logs').get()?.['head'] ?? 0)
-  } finally {
-    database.close()
-  }
+  const sql = 'select max(head) as head from logs where topic = ?'
+  return Number(query(dataFolder, 'log.db', sql, 'inventory')[0]?.['head'] ?? 0)
 }
 
 /** What the purchasing service has booked: one row for each event that had an effect there. */
-export function readPurchasing(dataFolder: string): readonly { id: string; type: string }[] {
-  const database = new DatabaseSync(join(dataFolder, 'purchasing.db'), { readOnly: true })
-  try {
-    const rows = database.prepare('select id, type from ledger order by nth').all()
-    return rows.map(({ id, type }) => ({ id: String(id), type: String(type) }))
-  } finally {
-    database.close()
-  }
-}
+export const readPurchasing = (dataFolder: string): readonly { id: string; type: string }[] =>
+  query(dataFolder, 'purchasing.db', 'select id, type from ledger order by nth').map(
+    ({ id, type }) => ({ id: String(id), type: String(type) }),
+  )
+
+/** What the order desk has written down for an order: each act of its saga, in order. */
+export const readPurchase = (dataFolder: string, order: string): readonly string[] =>
+  query(
+    dataFolder,
+    'purchasing.db',
+    'select act from purchases where order_id = ? order by nth',
+    order,
+  ).map(({ act }) => String(act))
+
+/** What the bank and the suppliers have done for an order, by their own books. */
+export const readOutside = (dataFolder: string, order: string): readonly string[] =>
+  query(
+    dataFolder,
+    'outside.db',
+    'select act from calls where order_id = ? order by nth',
+    order,
+  ).map(({ act }) => String(act))
 
 /** What a browser has in IndexedDB. */
 export interface DeviceEvidence {
@@ -79,9 +96,9 @@ export interface DeviceEvidence {
   readonly refused: readonly string[]
 }
 
-/** Reads the page's only database with plain IndexedDB. */
-export async function readDevice(page: Page): Promise<DeviceEvidence> {
-  const stored = await page.evaluate(async () => {
+/** Reads the page's only database with plain IndexedDB: the entries of a topic, and all that waits. */
+export async function readDevice(page: Page, topic = 'inventory'): Promise<DeviceEvidence> {
+  const stored = await page.evaluate(async (log) => {
     const names = (await indexedDB.databases()).map(({ name = '' }) => name)
     const [name = '', ...others] = names.filter((each) => each.includes('tidemark'))
     if (others.length > 0) throw new Error(`more than one database: ${names}`)
@@ -94,7 +111,9 @@ export async function readDevice(page: Page): Promise<DeviceEvidence> {
     try {
       const tx = database.transaction(['entries', 'outbox', 'refused'])
       const [segments, rows, refused] = await Promise.all([
-        settle<{ text: string }[]>(tx.objectStore('entries').getAll()),
+        settle<{ text: string }[]>(
+          tx.objectStore('entries').getAll(IDBKeyRange.bound([log], [log, Infinity])),
+        ),
         settle<{ batches: ({ lines: string[] } | null)[] }[]>(tx.objectStore('outbox').getAll()),
         settle<{ id: string }[]>(tx.objectStore('refused').getAll()),
       ])
@@ -106,7 +125,7 @@ export async function readDevice(page: Page): Promise<DeviceEvidence> {
     } finally {
       database.close()
     }
-  })
+  }, `${topic}/${scope}`)
   return {
     entries: stored.entries.map(readEntryLine),
     outbox: stored.outbox.map((line) => String(JSON.parse(line).id)),

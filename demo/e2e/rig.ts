@@ -76,18 +76,24 @@ export async function synced(page: Page, timeout = 60_000): Promise<void> {
   await page.waitForFunction(
     () => {
       const { link, pending, logs } = window.tidemark.status.getSnapshot()
-      return link === 'online' && pending === 0 && logs['inventory']?.caughtUp === true
+      const areCaughtUp = ['inventory', 'orders'].every((topic) => logs[topic]?.caughtUp === true)
+      return link === 'online' && pending === 0 && areCaughtUp
     },
     undefined,
     { timeout, polling: 50 },
   )
 }
 
-/** Waits until the device stores the log up to `position`. */
-export async function reaches(page: Page, position: number, timeout = 60_000): Promise<void> {
+/** Waits until the device stores the log of a topic up to `position`. */
+export async function reaches(
+  page: Page,
+  position: number,
+  timeout = 60_000,
+  topic = 'inventory',
+): Promise<void> {
   await page.waitForFunction(
-    (wanted) => (window.tidemark.status.getSnapshot().logs['inventory']?.position ?? 0) >= wanted,
-    position,
+    ([name, wanted]) => (window.tidemark.status.getSnapshot().logs[name]?.position ?? 0) >= wanted,
+    [topic, position] as const,
     { timeout, polling: 50 },
   )
 }
