@@ -63,10 +63,10 @@ async function take(session, message) {
 const client = new ServiceBusClient(process.env.SERVICEBUS_CONNECTION_STRING, {
   retryOptions: { maxRetries: 0, timeoutInMs: 5_000 },
 })
-let ending = false
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (ending = true))
+const ending = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ending.abort())
 
-while (!ending) {
+while (!ending.signal.aborted) {
   try {
     const session = await client.acceptNextSession('orders', subscription, {
       // Otherwise the SDK parses the body by itself, and hands over what it could not parse as bytes.
