@@ -39,7 +39,7 @@ const card = (page: Page, what: string) => page.locator('.order').filter({ hasTe
 const shows = (page: Page, what: string, mark: string) =>
   card(page, what).locator('.order-mark').getByText(mark).waitFor()
 
-/** Orders with the form. Returned: the order's stream, once it is in the gateway's log. */
+/** Orders with the form, and waits until the order shows. */
 async function placeOrder(page: Page, supplier: string, quantity: number): Promise<void> {
   await page.getByRole('button', { name: 'Order from supplier' }).click()
   await page.getByRole('combobox', { name: 'Supplier' }).selectOption({ label: `from ${supplier}` })
@@ -151,7 +151,7 @@ test('[C15] an order placed offline is carried out once it is sent, and both bro
   await expectSame()
 })
 
-test('[C7] an order that the service fails at is set aside after its attempts, and its author hears of it', async () => {
+test('[C8] an order that the service fails at is set aside after its attempts, and its author hears of it', async () => {
   await placeOrder(ada, 'Ghost Yard', 5)
   for (const page of [ada, ben]) await shows(page, '5 from Ghost Yard', 'Stuck')
   const order = await streamOf(ada, '5 from Ghost Yard')
