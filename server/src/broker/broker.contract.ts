@@ -374,7 +374,7 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     await reader.close()
   }
 
-  test('[B10] looking at dead letters takes none of them, and goes on after any of them', async () => {
+  test('[O15] looking at dead letters takes none of them, and goes on after any of them', async () => {
     await bury(1, 2, 3)
     const all = await broker.peek(dead, 10)
     expect(all.map(dataOf)).toEqual([1, 2, 3])
@@ -389,7 +389,7 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     await expect(nobody).rejects.toMatchObject({ code: 'ENTITY_MISSING' })
   })
 
-  test('[B10] one dead letter is picked out and settled; the others, and one whose work fails, stay', async () => {
+  test('[O15] one dead letter is picked out and settled; the others, and one whose work fails, stay', async () => {
     await bury(1, 2, 3)
     const [, second] = await broker.peek(dead, 10)
     const sequence = second?.sequence ?? ''
@@ -406,7 +406,7 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     expect((await broker.peek(dead, 10)).map(dataOf)).toEqual([1, 3])
   })
 
-  test('[B10] a foreign message that is sent again keeps its label and its headers', async () => {
+  test('[O15] a foreign message that is sent again keeps its label and its headers', async () => {
     const properties = { tenant: 'shop-7', weight: 3 }
     const foreign = { attributes: {}, label: 'OrderCreated', properties, resend: 1 }
     await broker.publish(topic, [message('a', 1, foreign)])

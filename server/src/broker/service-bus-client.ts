@@ -79,16 +79,14 @@ export async function endQuietly(
 
 /** Waits for the SDK no longer than `answerMsMax`. */
 export const answered = <T>(
-  { system, answerMsMax: ms }: Settings,
+  { system, answerMsMax }: Settings,
   what: string,
   run: (signal: AbortSignal) => Promise<T>,
-): Promise<T> =>
-  runWithin(
-    system,
-    ms,
-    () => new TidemarkError('BROKER_UNAVAILABLE', { reason: `${what}: no answer in ${ms} ms` }),
-    run,
-  )
+): Promise<T> => runWithin(system, answerMsMax, () => unanswered(what, answerMsMax), run)
+
+/** What it means that there was no answer. */
+export const unanswered = (what: string, ms: number): TidemarkError =>
+  new TidemarkError('BROKER_UNAVAILABLE', { reason: `${what}: no answer in ${ms} ms` })
 
 /** Waits no longer than until the signal aborts. */
 export function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {

@@ -23,19 +23,27 @@ export function findUnsendable(
       max: limits.keyLengthMax,
     })
   }
-  const bytes = sizeOf(message)
   const max = limits.messageBytesMax
+  const bytes = sizeOf(message, max)
   return bytes > max ? new TidemarkError('MESSAGE_TOO_LARGE', { bytes, max }) : undefined
 }
 
-/** At least what the message takes when it is encoded, in bytes: every name and value has its own header. */
-function sizeOf(message: Message): number {
+/**
+ * At least what the message takes when it is encoded, in bytes: every name and value has its own header.
+ * Characters are counted as three bytes each, and exactly only where that would be more than `max`.
+ */
+function sizeOf(message: Message, max: number): number {
   const { key, attributes, body, correlationId = '' } = message
-  let bytes = 256 + body.byteLength + Buffer.byteLength(messageIdOf(message) + key + correlationId)
-  for (const [name, value] of Object.entries(attributes)) {
-    bytes += prefix.length + name.length + Buffer.byteLength(String(value)) + 16
+  const texts = [messageIdOf(message), key, correlationId]
+  let bytes = 256 + body.byteLength
+  for (const name in attributes) {
+    bytes += prefix.length + 16
+    texts.push(name, String(attributes[name]))
   }
-  return bytes
+  let characters = 0
+  for (const text of texts) characters += text.length
+  if (bytes + characters * 3 <= max) return bytes + characters * 3
+  return bytes + Buffer.byteLength(texts.join(''))
 }
 
 const messageIdOf = ({ id, resend }: Message): string =>
@@ -44,13 +52,31 @@ const messageIdOf = ({ id, resend }: Message): string =>
 /** How CloudEvents names its attributes in AMQP; the form with a colon is read too. */
 const prefix = 'cloudEvents_'
 
+/** Prefixed names, made once each: there are few, and every message has most of them. */
+const prefixedNames = new Map<string, string>()
+
+function prefixed(name: string): string {
+  let known = prefixedNames.get(name)
+  if (known === undefined) {
+    known = prefix + name
+    // Names come from outside: a bound keeps a stranger from filling the memory with them.
+    if (prefixedNames.size < 1_000) prefixedNames.set(name, known)
+  }
+  return known
+}
+
 /** A message as the SDK sends it: CloudEvents in AMQP binary mode. */
 export function toServiceBus(message: Message): ServiceBusMessage {
   const { key, attributes, body, correlationId, properties } = message
   const label = message.label ?? attributes['type']
-  const { datacontenttype, ...others } = attributes
-  const prefixed = Object.entries(others).map(([name, value]) => [prefix + name, value])
-  const applicationProperties = { ...properties, ...Object.fromEntries(prefixed) }
+  const { datacontenttype } = attributes
+  const applicationProperties: Record<string, string | number | boolean> = { ...properties }
+  for (const name in attributes) {
+    const value = attributes[name]
+    if (value !== undefined && name !== 'datacontenttype') {
+      applicationProperties[prefixed(name)] = value
+    }
+  }
   return {
     messageId: messageIdOf(message),
     // A Buffer goes as it is; anything else would be written as JSON.
@@ -67,12 +93,13 @@ export function toServiceBus(message: Message): ServiceBusMessage {
 export function fromServiceBus(original: ServiceBusReceivedMessage): Received {
   const attributes: Record<string, string | number | boolean> = {}
   const properties: Record<string, string | number | boolean> = {}
-  for (const [name, value] of Object.entries(original.applicationProperties ?? {})) {
+  const sent = original.applicationProperties ?? {}
+  for (const name in sent) {
+    const value = sent[name]
     if (value === null || value === undefined) continue
     const plain = value instanceof Date ? value.toISOString() : value
-    const [, attribute] = /^cloudEvents[_:](.+)$/.exec(name) ?? []
-    if (attribute === undefined) properties[name] = plain
-    else attributes[attribute] = plain
+    if (isPrefixed(name)) attributes[name.slice(prefix.length)] = plain
+    else properties[name] = plain
   }
   if (original.contentType !== undefined) attributes['datacontenttype'] = original.contentType
   return {
@@ -90,6 +117,9 @@ export function fromServiceBus(original: ServiceBusReceivedMessage): Received {
     lockedUntil: original.lockedUntilUtc?.getTime() ?? 0,
   }
 }
+
+const isPrefixed = (name: string): boolean =>
+  name.startsWith('cloudEvents') && name.length > prefix.length && '_:'.includes(name[11] ?? ' ')
 
 /** Is the AMQP link gone by which this message came? A message that says nothing of it is taken at its word. */
 export function isCutOff(original: ServiceBusReceivedMessage): boolean {

@@ -10,6 +10,7 @@ import type {
 } from '@azure/service-bus'
 import { backoffMs, sleep, TidemarkError } from '@tidemark/shared'
 import { Apart } from '../apart.ts'
+import { withDeadline } from '../deadline.ts'
 import {
   defaultHoldMsMax,
   defaultUnsettledMax,
@@ -24,6 +25,7 @@ import {
   type Clients,
   endQuietly,
   type Settings,
+  unanswered,
   unlessAborted,
 } from './service-bus-client.ts'
 import { lastCode, toTidemarkError } from './service-bus-error.ts'
@@ -82,10 +84,12 @@ class Link implements Way {
     // On a link that was cut and opened again the SDK would wait for an answer that never comes.
     if (!original || isCutOff(original)) throw new TidemarkError('LOCK_LOST')
     const kind = settlement.type === 'deadLetter' ? `deadLetter ${message.id}` : settlement.type
-    const run = () => apply(this.#receiver, original, settlement)
+    const { system, answerMsMax } = this.#settings
     await new Promise<void>((resolve, reject) => {
       this.#apart.run(kind, () => {
-        answered(this.#settings, 'a settlement', run).then(resolve, (error: unknown) =>
+        const settling = apply(this.#receiver, original, settlement)
+        const late = () => unanswered('a settlement', answerMsMax)
+        withDeadline(system, answerMsMax, settling, late).then(resolve, (error: unknown) =>
           reject(toTidemarkError(error, this.#receiver.entityPath)),
         )
       })
