@@ -1,7 +1,7 @@
 /** What every store has to do. Run by each adapter's test, in Node and in a browser page. */
 import type { Cursor, Epoch, EventId, LogName, Position } from '@tidemark/shared'
 import { expect, test } from 'vitest'
-import type { Batch, Page, Refused, Seen, Store } from './store.ts'
+import type { AnyRefused, Batch, Fate, Page, Refused, Seen, Store } from './store.ts'
 
 /** A place where stores can be opened that share one database, as tabs do. */
 export interface StorePlace {
@@ -58,6 +58,7 @@ export function storeContract(name: string, place: () => StorePlace | Promise<St
   checkEntries(check)
   checkSettling(check)
   checkRewinding(check)
+  checkDeciding(check)
 }
 
 type Checks = (title: string, run: (store: Store, place: StorePlace) => Promise<void>) => void
@@ -300,6 +301,85 @@ function checkSettling(check: Checks): void {
       await store.settle({ seqs: [1], refused: [refused(1)], accepted: [] })
     }
     expect((await store.load(nothing, lots)).refused).toHaveLength(1)
+  })
+}
+
+const fate = (n: number, by: readonly number[] = []): Fate => ({
+  ...log,
+  type: by.length > 0 ? 'superseded' : 'withdrawn',
+  ids: [id(n)],
+  by: by.map(id),
+})
+
+function checkDeciding(check: Checks): void {
+  check(
+    'a row that is replaced goes to the end, once, and readers hear its fate',
+    async (store, place) => {
+      const tab = place.open()
+      const decision = {
+        model: 'item',
+        key: 'k',
+        command: 'pick',
+        input: { a: 1 },
+        commandId: id(9),
+        attempt: 1,
+      }
+      await store.append([batch(1), batch(2)])
+      expect((await tab.load(nothing, lots)).fates).toEqual({ upTo: 0, rows: [] })
+      const next = { ...batch(3), expectedRevision: 2, decision }
+      expect(await store.replace(1, fate(1, [3]), next)).toBe(true)
+      expect(await tab.replace(1, fate(1, [4]), batch(4))).toBe(false)
+      const { rows, fates } = await tab.load({ ...nothing, fate: 0 }, lots)
+      expect(rows).toEqual([
+        { ...batch(2), seq: 2 },
+        { ...next, seq: 3 },
+      ])
+      expect(fates).toEqual({ upTo: 1, rows: [fate(1, [3])] })
+      expect((await tab.load({ ...nothing, fate: 1 }, lots)).fates).toEqual({ upTo: 1, rows: [] })
+      expect((await tab.load(nothing, lots)).fates).toEqual({ upTo: 1, rows: [] })
+      expect(await tab.fate(id(1))).toEqual(fate(1, [3]))
+      expect(await tab.fate(id(3))).toBe(undefined)
+      await tab.close()
+    },
+  )
+
+  check(
+    '[X7] only what was appended since the last link ended is withdrawn',
+    async (store, place) => {
+      await store.append([batch(1), batch(2), batch(3)])
+      await store.linked(false)
+      expect(await store.withdraw(1, fate(1))).toBe(true)
+      await store.linked(true)
+      expect(await store.withdraw(2, fate(2))).toBe(false)
+      await store.append([batch(4)])
+      expect(await store.withdraw(4, fate(4))).toBe(false)
+      await store.close()
+      const reloaded = place.open()
+      await reloaded.linked(false)
+      const [fifth = 0] = await reloaded.append([batch(5)])
+      await reloaded.linked(false)
+      expect(await reloaded.withdraw(4, fate(4))).toBe(false)
+      expect(await reloaded.withdraw(fifth, fate(5))).toBe(true)
+      expect(await reloaded.withdraw(fifth, fate(5))).toBe(false)
+      const { rows } = await reloaded.load(nothing, lots)
+      expect(rows.map(({ seq }) => seq)).toEqual([2, 3, 4])
+      await reloaded.close()
+    },
+  )
+
+  check('[S11] what answers a refused event is appended as that leaves its list', async (store) => {
+    const denied: AnyRefused = {
+      ...refused(1),
+      refusal: { ok: false, code: 'OUT_OF_STOCK', details: { onHand: 1 } },
+      sides: { expectedRevision: 1, revision: 2, state: { onHand: 1 } },
+      dependents: [id(2)],
+    }
+    await store.append([batch(1)])
+    await store.settle({ seqs: [1], refused: [denied], accepted: [] })
+    expect((await store.load(nothing, lots)).refused).toEqual([denied])
+    expect(await store.append([batch(2)], 'relaxed', [id(1)])).toEqual([2])
+    const loaded = await store.load(nothing, lots)
+    expect([loaded.refused, loaded.rows.length]).toEqual([[], 1])
   })
 }
 

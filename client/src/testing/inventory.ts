@@ -1,5 +1,5 @@
 /** What the tests of the client share: an app, and a client of it whose world is in the test's hands. */
-import { type FrameOf, model, topic } from '@tidemark/shared'
+import { type FrameOf, model, refuse, topic } from '@tidemark/shared'
 import * as z from 'zod'
 import { type Client, type ClientOptions, createClient } from '../client.ts'
 import { createDisk, type Disk, memoryStore, type MemoryStoreOptions } from '../store/memory.ts'
@@ -11,6 +11,7 @@ import {
   type TestSystem,
   welcome,
 } from '../testing.ts'
+import type { TestGateway } from './gateway.ts'
 
 export const inventory = topic('inventory', {
   StockReceived: z.object({ quantity: z.int().positive() }),
@@ -25,6 +26,17 @@ export const item = model(inventory, {
     StockPicked: (state, event) => ({ onHand: state.onHand - event.data.quantity }),
   },
 })
+  .command('pick', z.object({ quantity: z.int().positive() }), (state, { quantity }, emit) =>
+    state.onHand < quantity
+      ? refuse('OUT_OF_STOCK', { onHand: state.onHand })
+      : emit.StockPicked({ quantity }),
+  )
+  .command('pickInTwo', z.object({ quantity: z.int() }), (state, { quantity }, emit) =>
+    state.onHand < 2 * quantity
+      ? refuse('TOO_FEW')
+      : [emit.StockPicked({ quantity }), emit.StockPicked({ quantity })],
+  )
+  .compensate('StockPicked', ({ data }, emit) => emit.StockReceived({ quantity: data.quantity }))
 export const received = (quantity: number, stream = 'sku-1') =>
   inventory.stream(stream).StockReceived({ quantity })
 export const picked = (quantity: number, stream = 'sku-1') =>
@@ -119,3 +131,14 @@ export const foreignLine = (n: number, quantity = 1, stream = 'sku-1'): string =
     occurredAt: 1,
     data: { quantity },
   })
+
+/** Lets the gateway and the client talk until both have said all. */
+export async function talk(gateway: TestGateway, ...benches: readonly Bench[]): Promise<void> {
+  for (let round = 0; round < 12; round++) {
+    for (const bench of benches) {
+      await bench.system.settle()
+      if (bench.connections.length > 0) gateway.serve(bench.connection())
+    }
+  }
+  for (const bench of benches) await bench.system.settle()
+}
