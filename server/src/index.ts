@@ -10,6 +10,9 @@ export {
 } from './gateway.ts'
 export type { Log } from './log/log.ts'
 export type { Logger } from './logger.ts'
+export type { Operate } from './operate/guard.ts'
+export type { ConsumerDeclaration } from './operate/provision.ts'
+export type { DeclaredConsumer } from './operate/view.ts'
 export type {
   Access,
   Authenticate,
