@@ -14,3 +14,4 @@ export {
   type EmulatorOptions,
   startEmulator,
 } from './emulator.ts'
+export { startEmulatorInWorker, type WorkerOptions } from './worker.ts'

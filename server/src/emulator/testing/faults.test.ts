@@ -1,7 +1,7 @@
 /** What only our own emulator can be told to do. */
 import { ServiceBusClient, type ServiceBusReceivedMessage } from '@azure/service-bus'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Emulator, startEmulator } from '../index.ts'
+import { type Emulator, startEmulator, startEmulatorInWorker } from '../index.ts'
 import {
   type BlackBox,
   bodies,
@@ -233,6 +233,23 @@ describe.skipIf(isForeign)('who may come in', () => {
 })
 
 describe.skipIf(isForeign)('the emulator itself', () => {
+  test('[B54] it runs in a thread of its own, with all its faults', async () => {
+    const emulator = await startEmulatorInWorker({ config: { queues: [{ name: 'q' }] } })
+    const client = new ServiceBusClient(emulator.connectionString, {
+      retryOptions: { maxRetries: 0 },
+    })
+    const sender = client.createSender('q')
+    await sender.sendMessages(message('it'))
+    await emulator.faults.refuseSends('q', 'com.microsoft:server-busy')
+    await expect(sender.sendMessages(message('no'))).rejects.toMatchObject({ code: 'ServiceBusy' })
+    const receiver = client.createReceiver('q')
+    expect(bodies(await take(receiver, 1))).toEqual(['it'])
+    const taken = { config: { queues: [] }, port: emulator.port }
+    await expect(startEmulatorInWorker(taken)).rejects.toThrow(/EADDRINUSE/)
+    await client.close()
+    await emulator.close()
+  })
+
   test('[B54] it says what it is when it starts', async () => {
     const said: string[] = []
     const emulator = await startEmulator({
