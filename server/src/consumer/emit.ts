@@ -104,7 +104,7 @@ function toResult(
     time: new Date(now()).toISOString(),
     datacontenttype: 'application/json',
     scope,
-    schemaversion: version,
+    schemaversion: String(version),
     author: name,
     causationid: cause.id,
     correlationid: cause.correlationId,
