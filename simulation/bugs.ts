@@ -2,7 +2,7 @@
  * Bugs that somebody could have written. Each is planted into production code for a few seeds, and has
  * to be caught by the invariant that names it; a simulation that lets one pass proves nothing.
  */
-import type { Invariant } from './checks.ts'
+import type { Invariant } from './invariants.ts'
 import type { Rates } from './options.ts'
 
 /** A change of a source file. */

@@ -1,6 +1,7 @@
 /** The checks are checked: histories made by hand, good ones that have to pass and bad ones that have to be named. */
 import { expect, test } from 'vitest'
-import { type Invariant, Judge, Violation } from './checks.ts'
+import { Judge } from './checks.ts'
+import { type Invariant, Violation } from './invariants.ts'
 import type { Answer, Fact } from './history.ts'
 
 const log = { topic: 'inventory', scope: 'shop-7' }

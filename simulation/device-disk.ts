@@ -3,23 +3,8 @@
  * browser keeps what was committed; a loss of power takes back the newest relaxed transactions, in
  * order. Every commit is told to the history, as seen from outside of the client.
  */
-import type {
-  Batch,
-  Durability,
-  Identity,
-  Page,
-  Seen,
-  Settlement,
-  Store,
-} from '@tidemark/client/store/store'
-import {
-  type Cursor,
-  type EventId,
-  type LogName,
-  logKey,
-  type Position,
-  TidemarkError,
-} from '@tidemark/shared'
+import type { Batch, Durability, Identity, Page, Store } from '@tidemark/client/store/store'
+import { type LogName, logKey, type Position, TidemarkError } from '@tidemark/shared'
 import { DiskArm, type DiskFaults, type Operation } from './disk.ts'
 import type { DeviceLog, History } from './history.ts'
 import { idOf } from './lines.ts'
@@ -49,6 +34,10 @@ export interface DeviceDiskOptions {
 
 const everything = Number.MAX_SAFE_INTEGER
 
+type Method = keyof Store
+/** Methods that change nothing. */
+const readMethods: ReadonlySet<string> = new Set(['load', 'read', 'accepted', 'fate', 'linked'])
+
 /** A disk that several tabs of one device share. */
 export class DeviceDisk {
   readonly arm: DiskArm
@@ -65,27 +54,27 @@ export class DeviceDisk {
     this.#image = options.createImage()
   }
 
-  /** The store as a tab sees it. */
+  /** The store as a tab sees it. What needs no care of its own is passed on, as a read or as a transaction. */
   storeFor(life: Life): Store {
-    const read = <T>(run: (image: Store) => Promise<T>): Promise<T> =>
-      this.arm.do(life, { kind: 'read', run: () => run(this.#image), refuse: lost })
-    const write = <T>(run: (image: Store) => Promise<T>, then?: (value: T) => void): Promise<T> =>
-      this.arm.do(life, this.#transaction(run, [], 'relaxed', then))
+    const plain = (Object.keys(this.#image) as Method[]).map((method) => {
+      const pass = (...values: unknown[]): Promise<unknown> => {
+        const run = (image: Store) =>
+          (image[method] as (...values: unknown[]) => Promise<unknown>)(...values)
+        return readMethods.has(method)
+          ? this.arm.do(life, { kind: 'read', run: () => run(this.#image), refuse: lost })
+          : this.arm.do(life, this.#transaction(run, [], 'relaxed'))
+      }
+      return [method, pass]
+    })
     return {
+      ...(Object.fromEntries(plain) as unknown as Store),
       open: () => this.#open(life),
       append: (batches, durability) => this.#append(life, batches, durability ?? 'relaxed'),
-      load: (seen: Seen, bytesMax: number) => read((image) => image.load(seen, bytesMax)),
-      read: (log: LogName, position: Position, bytesMax: number) =>
-        read((image) => image.read(log, position, bytesMax)),
-      accepted: (id: EventId) => read((image) => image.accepted(id)),
-      apply: (pages: readonly Page[], settled: readonly number[]) =>
-        write(
-          (image) => image.apply(pages, settled),
-          (isApplied) => isApplied && this.#tellApplied(pages),
-        ),
-      settle: (settlement: Settlement) => write((image) => image.settle(settlement)),
-      rewind: (log: LogName, cursor: Cursor) => write((image) => image.rewind(log, cursor)),
-      discard: (ids: readonly EventId[]) => write((image) => image.discard(ids)),
+      apply: (pages, settled) => {
+        const run = (image: Store) => image.apply(pages, settled)
+        const tell = (isApplied: boolean) => isApplied && this.#tellApplied(pages)
+        return this.arm.do(life, this.#transaction(run, [], 'relaxed', tell))
+      },
       close: async () => {},
     }
   }
@@ -174,7 +163,7 @@ export class DeviceDisk {
     run: (image: Store) => Promise<T>,
     appended: readonly string[],
     durability: Durability,
-    then: (value: T) => void = () => {},
+    then: (value: T) => unknown = () => {},
   ): Operation<T> {
     return {
       kind: 'write',

@@ -152,8 +152,11 @@ export class Device {
       const verdict = await settled
       tab.unsettled.delete(id)
       history.note(`${tab.life.name} learns that ${id} is ${verdict.type}`)
-      const place = verdict.type === 'accepted' ? { position: verdict.position } : {}
-      history.state({ type: 'told', id, answer: { type: verdict.type, ...place } })
+      if (verdict.type === 'accepted') {
+        history.state({ type: 'told', id, answer: verdict })
+      } else if (verdict.type === 'refused') {
+        history.state({ type: 'told', id, answer: { type: 'refused' } })
+      }
     }
     learn().catch(onError)
   }

@@ -2,7 +2,8 @@
  * What has to happen once nothing is broken any more: everything comes together within a bound, and an
  * idle link does not sleep through an append.
  */
-import { type Judge, Violation } from './checks.ts'
+import type { Judge } from './checks.ts'
+import { Violation } from './invariants.ts'
 import type { Device, Tab } from './device.ts'
 import type { History } from './history.ts'
 import type { Installation } from './installation.ts'
@@ -173,7 +174,8 @@ function lateTab({ life, client, waiting, unsettled }: Tab, head: number): Viola
   if (Object.values(logs).some(({ forbidden }) => forbidden)) {
     return new Violation('L2', `${life.name} still takes a log for forbidden.`)
   }
-  const position = logs[inventoryLog.topic]?.position ?? 0
+  const { position = 0, caughtUp = false } = logs[inventoryLog.topic] ?? {}
+  if (!caughtUp) return new Violation('L2', `${life.name} does not call itself caught up.`)
   if (position < head) return new Violation('L2', `${life.name} shows ${position} of ${head}.`)
   return undefined
 }

@@ -2,7 +2,8 @@
  * One seed: builds a world, lets people work and things break, heals everything, and then demands that
  * it all comes together: every event answered, every reader at the head, the broker and the log equal.
  */
-import { Violation, Judge } from './checks.ts'
+import { Judge } from './checks.ts'
+import { Violation } from './invariants.ts'
 import { Device } from './device.ts'
 import { soundDisk } from './disk.ts'
 import { soundBroker } from './broker.ts'

@@ -91,11 +91,18 @@ export class DeviceLocks {
   }
 }
 
+interface Ear {
+  readonly life: Life
+  readonly heard: (message: unknown) => void
+  /** When the newest message gets there: they stay in order. */
+  arrivesAt: number
+}
+
 /** The doorbell between the tabs of one device. */
 export class DeviceBroadcast {
   readonly #world: World
   readonly #random: Random
-  readonly #ears = new Set<{ readonly life: Life; readonly heard: (message: unknown) => void }>()
+  readonly #ears = new Set<Ear>()
 
   constructor(world: World, random: Random) {
     this.#world = world
@@ -108,11 +115,13 @@ export class DeviceBroadcast {
       post: (message) => {
         for (const ear of this.#ears) {
           if (ear.life === life) continue
-          this.#world.after(this.#random.exponential(3), () => ear.heard(message), ear.life)
+          const { now } = this.#world
+          ear.arrivesAt = Math.max(now + this.#random.exponential(3), ear.arrivesAt + 0.001)
+          this.#world.after(ear.arrivesAt - now, () => ear.heard(message), ear.life)
         }
       },
       listen: (heard) => {
-        const ear = { life, heard }
+        const ear = { life, heard, arrivesAt: 0 }
         this.#ears.add(ear)
         return () => void this.#ears.delete(ear)
       },

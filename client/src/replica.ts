@@ -79,6 +79,8 @@ export class Replica {
   readonly #waiting = new Map<EventId, Waiter>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
+  /** Rows of other tabs wait behind one that this tab is writing. */
+  #isHeldBack = false
   /** Entries were taken back, and not everything has been loaded since. */
   #isRewound = false
   /** The newest fate that has been seen. */
@@ -199,7 +201,9 @@ export class Replica {
     if (rows[0]?.seq === this.#seq + 1) this.#seq = last
     this.#publish()
     this.#onRows()
-    return last <= this.#seq && rows.every((row) => this.reads(row))
+    const isHeldBack = this.#isHeldBack
+    this.#isHeldBack = false
+    return !isHeldBack && last <= this.#seq && rows.every((row) => this.reads(row))
   }
 
   /** The gateway's verdict, before what it means is on the disk. */
@@ -265,7 +269,6 @@ export class Replica {
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo
     this.#loadRows(rows)
-    this.#seq = Math.max(this.#seq, rows.at(-1)?.seq ?? 0)
     for (const { id, refusal } of refused) {
       const seq = this.#seqsById.get(id)
       if (seq !== undefined) this.#remove(seq)
@@ -373,10 +376,13 @@ export class Replica {
   }
 
   #loadRows(rows: readonly OutboxRow[]): void {
-    const added = rows
-      .filter((row) => !this.#pending.has(row.seq))
-      .map((row) => this.#read(row))
-      .filter((row) => !row.events.some(({ id }) => this.#writing.has(id)))
+    const loaded = rows.filter((row) => !this.#pending.has(row.seq)).map((row) => this.#read(row))
+    // Nothing overtakes what this tab is writing: it is shown when its append has resolved, and not before.
+    const at = loaded.findIndex((row) => row.events.some(({ id }) => this.#writing.has(id)))
+    const added = at < 0 ? loaded : loaded.slice(0, at)
+    if (at >= 0) this.#isHeldBack = true
+    const end = at < 0 ? rows.at(-1)?.seq : (loaded[at]?.seq ?? 1) - 1
+    this.#seq = Math.max(this.#seq, end ?? 0)
     const first = added[0]?.seq
     if (first === undefined) return
     // Where this tab has written later rows before it saw these, they are laid again on top.

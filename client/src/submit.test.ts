@@ -104,6 +104,28 @@ test('[S3] a log that nobody reads is not called forbidden any more when another
   await bench.client.close()
 })
 
+test('[S3] a held log is not held any more when its entries come without a verdict', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  await bench.client.append(received(1))
+  await bench.greet(log)
+  const { events } = bench.submit()
+  bench.connection().send({ type: 'hold', n: 1, ...log.name })
+  for (let ms = 0; ms < 61_000; ms += 1_000) {
+    await bench.system.advance(1_000)
+    bench.connection().send({ type: 'pong' })
+  }
+  expect(bench.submit().events).toEqual(events)
+  log.append(events)
+  bench.connection().send({ type: 'later', n: 1, retryAfterMs: 100 }, log.deliver(0, 1))
+  await bench.system.advance(2_000)
+  expect(bench.client.status.getSnapshot()).toMatchObject({
+    pending: 0,
+    logs: { inventory: { forbidden: false } },
+  })
+  await bench.client.close()
+})
+
 test('[S4] later is waited for, and then the same is sent again', async () => {
   const bench = openBench()
   await bench.client.append(received(1))

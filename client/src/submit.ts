@@ -269,7 +269,10 @@ export class Submit {
     let bytes = frameHeadBytesMax
     let seen = 0
     for (const row of this.#unsent) {
-      if (this.#ports.replica.has(row.seq) && !this.#settleTooLarge(row)) {
+      if (!this.#ports.replica.has(row.seq)) {
+        // Its entry came before its verdict, which says as much.
+        this.#unhold(row)
+      } else if (!this.#settleTooLarge(row)) {
         bytes += batchHeadBytesMax + bytesOf(row)
         room -= row.lines.length
         // What is more than a window or a frame by itself goes alone.

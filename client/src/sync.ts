@@ -6,6 +6,7 @@ import {
   isTidemarkError,
   type Limits,
   type Locks,
+  sleep,
   type System,
   TidemarkError,
 } from '@tidemark/shared'
@@ -17,6 +18,9 @@ import type { StatusCell } from './status.ts'
 import type { Store } from './store/store.ts'
 import { openTabs } from './tabs.ts'
 import { createTurns } from './turns.ts'
+
+/** The leader looks for rows that nobody has told it of after this long. */
+const lookMs = 60_000
 
 /** What the life of a tab needs. */
 export interface SyncPorts extends Pick<
@@ -70,7 +74,15 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const lead = async (term: AbortSignal): Promise<void> => {
     const identity = await store.open()
     await follow.catchUp()
+    void look(term)
     await keepLink({ ...ports, identity, follow, turns, onWritten, onStorage }, term)
+  }
+  /** A tab that died after its write has rung no bell: now and then somebody has to look. */
+  const look = async (term: AbortSignal): Promise<void> => {
+    while (!term.aborted) {
+      await sleep(system, lookMs, term)
+      follow.ring()
+    }
   }
   const live = async (): Promise<void> => {
     while (!signal.aborted) {

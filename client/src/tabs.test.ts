@@ -1,6 +1,6 @@
 import { type Position, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
-import { createDisk } from './store/memory.ts'
+import { createDisk, memoryStore } from './store/memory.ts'
 import { createTestSystem, createTestTabs } from './testing.ts'
 import { foreignLine, inventoryLog, openBench, orders, received } from './testing/inventory.ts'
 
@@ -193,6 +193,55 @@ test('[T4] rows of other tabs are submitted before later ones of the leading tab
     { quantity: 2 },
   ])
   for (const tab of [leader, other]) await tab.client.close()
+})
+
+test('[T4] what another tab appends does not overtake an append that the leading tab has not heard of yet', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  let isSlow = false
+  let answer = (): void => undefined
+  const after = (method: string) =>
+    isSlow && method === 'append'
+      ? new Promise<void>((resolve) => (answer = resolve))
+      : Promise.resolve()
+  const leader = openBench({ disk, system, locks, broadcast: broadcast(), after })
+  const log = inventoryLog()
+  await leader.greet(log)
+  const other = openBench({ disk, system, locks, broadcast: broadcast() })
+  isSlow = true
+  const appending = leader.client.append(received(1))
+  await system.settle()
+  await other.client.append(received(2))
+  await system.settle()
+  answer()
+  await appending
+  await system.settle()
+  leader.connection().drop()
+  await system.advance(1_000)
+  await leader.greet(log)
+  const { events } = leader.submit()
+  expect(events.map((line) => (JSON.parse(line) as { data: unknown }).data)).toEqual([
+    { quantity: 1 },
+    { quantity: 2 },
+  ])
+  expect([onHand(leader), onHand(other)]).toEqual([3, 3])
+  expect([leader, other].map((tab) => status(tab).pending)).toEqual([2, 2])
+  for (const tab of [leader, other]) await tab.client.close()
+})
+
+test('[T4] what a tab has written before it died is submitted within a minute', async () => {
+  const disk = createDisk()
+  const bench = openBench({ disk })
+  await bench.greet(inventoryLog())
+  const lines = [foreignLine(1)]
+  await memoryStore(disk).append([{ topic: 'inventory', scope: 'default', lines }])
+  for (let ms = 0; ms < 61_000; ms += 1_000) {
+    await bench.system.advance(1_000)
+    bench.connection().send({ type: 'pong' })
+  }
+  expect(bench.submit().events).toEqual(lines)
+  await bench.client.close()
 })
 
 test('[T5] two tabs that both believe to lead apply each entry once', async () => {

@@ -1,0 +1,205 @@
+/**
+ * The model of the truth: what was appended, and what the gateway's disk holds since. What enters a log
+ * is checked as it enters: where it comes from, its place, its order, and that it is whole.
+ */
+import { type LogName, logKey } from '@tidemark/shared'
+import type { Fact } from './history.ts'
+import { fail } from './invariants.ts'
+import { idOf, type ReadEntry, type ReadEvent, readEntry, readEvent } from './lines.ts'
+
+/** An event as its author appended it. */
+export interface Appended {
+  readonly device: string
+  readonly author: string
+  readonly log: string
+  readonly line: string
+  readonly stream: string
+  /** Its place among everything appended on its device. */
+  readonly order: number
+  readonly batch: readonly string[]
+  isPromised: boolean
+  isForgotten: boolean
+}
+
+/** A log as the gateway's disk holds it. */
+export interface Known {
+  readonly entries: ReadEntry[]
+  readonly lines: string[]
+  readonly revisions: Map<string, number>
+  /** By device and stream: the order of the newest event. */
+  readonly orders: Map<string, number>
+  readonly published: Set<string>
+  readonly publishedRevision: Map<string, number>
+}
+
+/** Where an event stands. */
+export interface Place {
+  readonly log: string
+  readonly position: number
+}
+
+/** What was appended, and what is in the logs. */
+export class Truth {
+  readonly #appended = new Map<string, Appended>()
+  readonly #byDevice = new Map<string, string[]>()
+  readonly #replied = new Map<string, string>()
+  readonly #repliesTo = new Map<string, string>()
+  readonly #places = new Map<string, Place>()
+  readonly #logs = new Map<string, Known>()
+  #count = 0
+
+  /** An event that a device has appended. Nobody's is `I2`. */
+  appended(id: string): Appended {
+    return this.#appended.get(id) ?? fail('I2', `Nobody appended ${id}.`)
+  }
+
+  /** The events that were appended together with this one. */
+  batchOf(id: string): readonly string[] {
+    return this.#appended.get(id)?.batch ?? []
+  }
+
+  /** Everything that a device has ever appended. */
+  appendedBy(device: string): readonly string[] {
+    return this.#byDevice.get(device) ?? []
+  }
+
+  /** Where an event stands, once it stands anywhere. */
+  place(id: string): Place | undefined {
+    return this.#places.get(id)
+  }
+
+  /** What services have answered and no log holds. */
+  unheard(): readonly string[] {
+    return [...this.#replied.keys()].filter((id) => !this.#places.has(id))
+  }
+
+  /** A service is going to publish this. */
+  reply(line: string): void {
+    this.#replied.set(idOf(line), line)
+  }
+
+  /** All that is known of a log. */
+  log(log: LogName): Known {
+    const key = logKey(log)
+    const known = this.#logs.get(key) ?? {
+      entries: [],
+      lines: [],
+      revisions: new Map<string, number>(),
+      orders: new Map<string, number>(),
+      published: new Set<string>(),
+      publishedRevision: new Map<string, number>(),
+    }
+    this.#logs.set(key, known)
+    return known
+  }
+
+  /** An outbox holds these now. */
+  append({ device, author, log, lines }: Extract<Fact, { type: 'appended' }>): void {
+    const batch = lines.map(idOf)
+    for (const line of lines) {
+      const { id, stream } = readEvent(line)
+      if (this.#appended.has(id)) fail('I8', `${id} was appended twice.`)
+      this.#appended.set(id, {
+        device,
+        author,
+        log: logKey(log),
+        line,
+        stream,
+        order: ++this.#count,
+        batch,
+        isPromised: false,
+        isForgotten: false,
+      })
+    }
+    const all = this.#byDevice.get(device) ?? []
+    all.push(...batch)
+    this.#byDevice.set(device, all)
+  }
+
+  /** The app was told that this is saved. */
+  promise(id: string, data: unknown): void {
+    const appended = this.#appended.get(id)
+    if (!appended) return fail('I10', `${id} was called saved, and no transaction holds it.`)
+    if (JSON.stringify(readEvent(appended.line).data) !== JSON.stringify(data)) {
+      fail('I2', `${id} is not what the app appended: ${appended.line}.`)
+    }
+    appended.isPromised = true
+  }
+
+  /** A log holds these now. */
+  commit(log: LogName, lines: readonly string[]): void {
+    const known = this.log(log)
+    for (const line of lines) {
+      const entry = readEntry(line)
+      if (entry.position !== known.entries.length + 1) {
+        fail('I3', `${logKey(log)} goes from ${known.entries.length} to ${entry.position}.`)
+      }
+      const twice = this.#places.get(entry.event.id)
+      if (twice) fail('I8', `${entry.event.id} is at ${twice.position} and ${entry.position}.`)
+      const before = known.entries.at(-1)
+      if (before && before.receivedAt > entry.receivedAt) {
+        fail('I4', `receivedAt goes back at ${entry.position}.`)
+      }
+      this.#checkOrigin(log, entry)
+      this.#checkOrder(known, entry)
+      this.#checkReply(entry)
+      known.entries.push(entry)
+      known.lines.push(line)
+      this.#places.set(entry.event.id, { log: logKey(log), position: entry.position })
+    }
+    this.#checkBatches(lines)
+  }
+
+  #checkOrigin(log: LogName, { event, claim, author, source }: ReadEntry): void {
+    const appended = this.#appended.get(event.id)
+    const line = appended?.line ?? this.#replied.get(event.id)
+    if (line === undefined) return fail('I2', `Nobody appended ${event.id}.`)
+    if (!appended) return this.#checkReplied(readEvent(line), { event, source })
+    if (line !== claim) fail('I2', `${event.id} has other bytes: ${claim} instead of ${line}.`)
+    if (appended.author !== author) fail('I2', `${event.id} is not by ${author}.`)
+    if (appended.log !== logKey(log)) fail('I2', `${event.id} is of ${appended.log}.`)
+    if (source !== 'client') fail('I2', `${event.id} came in by the ${source}.`)
+  }
+
+  #checkReplied(replied: ReadEvent, { event, source }: Pick<ReadEntry, 'event' | 'source'>): void {
+    const pick = ({ stream, type, causationId, data }: ReadEvent) =>
+      JSON.stringify([stream, type, causationId, data])
+    if (source !== 'broker') fail('I2', `${event.id} is no client’s.`)
+    if (pick(replied) !== pick(event)) fail('I2', `${event.id} is not what its service answered.`)
+  }
+
+  #checkOrder(known: Known, { event, revision }: ReadEntry): void {
+    const { id, stream } = event
+    const newest = known.revisions.get(stream) ?? 0
+    if (revision !== newest + 1) fail('I6', `${stream} goes from ${newest} to ${revision}.`)
+    known.revisions.set(stream, revision)
+    const appended = this.#appended.get(id)
+    if (!appended) return
+    const key = `${appended.device} ${stream}`
+    const before = known.orders.get(key) ?? 0
+    if (before > appended.order) fail('I5', `${id} of ${key} comes after one appended later.`)
+    known.orders.set(key, appended.order)
+  }
+
+  #checkReply({ event }: ReadEntry): void {
+    const { id, causationId } = event
+    if (!causationId || !this.#replied.has(id)) return
+    const other = this.#repliesTo.get(causationId)
+    if (other) fail('I9', `${causationId} was answered with ${other} and ${id}.`)
+    this.#repliesTo.set(causationId, id)
+  }
+
+  #checkBatches(lines: readonly string[]): void {
+    for (const line of lines) {
+      const id = idOf(line)
+      const batch = this.#appended.get(id)?.batch ?? []
+      const first = this.#places.get(batch[0] ?? '')
+      for (const [index, member] of batch.entries()) {
+        const place = this.#places.get(member)
+        if (!first || place?.position !== first.position + index) {
+          fail('I13', `${member} does not stand beside ${batch[0]}.`)
+        }
+      }
+    }
+  }
+}
