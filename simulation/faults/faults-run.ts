@@ -1,0 +1,265 @@
+/** One run: starts the world, kills until every gap has had its share, heals, waits, and judges. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LogName } from '@tidemark/shared'
+import { Random } from '../random.ts'
+import { createLines, fileIn, type Orders } from './child.ts'
+import type { DeviceVerdict } from './device.ts'
+import { readBooks, readLines, readLogs, readMarkers, readSeen } from './evidence.ts'
+import type { Gap } from './gaps.ts'
+import { healAndWait, mend, peekBroker } from './heal.ts'
+import { startLoad } from './load.ts'
+import { makePlan, setTargets, type Targets } from './plan.ts'
+import { type BrokerProcess, type End, openSlot, type Slot, startBroker } from './slots.ts'
+import { type Evidence, judge, judgeBalance } from './verdict.ts'
+
+/** What a run is asked to do. */
+export interface FaultsOptions {
+  readonly kills: number
+  readonly seed: number
+  /** Kills in this gap alone. */
+  readonly gap: Gap | undefined
+  /** What is left out of the build. */
+  readonly without: 'dedupe' | undefined
+  /** How long it may go on killing, in ms. */
+  readonly killMsMax: number
+  readonly isKept: boolean
+  readonly say: (line: string) => void
+}
+
+/** What a run came to. */
+export interface FaultsResult {
+  readonly gaps: readonly (readonly [Gap, { readonly target: number; readonly markers: number }])[]
+  readonly counts: Readonly<Record<string, number>>
+  /** Sentences that say what is wrong. Empty: all invariants hold. */
+  readonly wrong: readonly string[]
+  readonly ms: number
+  /** Where the evidence is, if it was kept. */
+  readonly folder: string | undefined
+}
+
+/** Every gap is hit so often at least in a run of 140 kills or more. */
+const eachMin = 20
+/** A process that has not come by its gap within this time gets another plan, in ms. */
+const patienceMs = 3_000
+/** Something else goes wrong this often, in ms: connections are cut, a process stands still. */
+const mishapMs = 7_000
+/** Longer than a relay's lease lasts in the hasty world, in ms. */
+const freezeMs = 3_000
+
+/** Runs once. */
+export async function runFaults(options: FaultsOptions): Promise<FaultsResult> {
+  const began = performance.now()
+  const { say, seed } = options
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-faults-'))
+  const random = new Random(seed)
+  const targets = setTargets(
+    options.kills,
+    options.gap,
+    Math.min(eachMin, Math.ceil(options.kills / 7)),
+  )
+  const world = await startWorld(folder, options, random, targets)
+  say(`seed ${seed}: ${[...targets.values()].reduce((a, b) => a + b, 0)} kills, in ${folder}`)
+  try {
+    await killAll(world, options, targets)
+    const found = await judgeWorld(world, options)
+    const markers = readMarkers(folder)
+    const wrong = [...found.wrong, ...judgeKills(world.ends, markers, targets)]
+    const kept = options.isKept || wrong.length > 0 ? folder : undefined
+    return {
+      gaps: [...targets].map(([gap, target]) => [gap, { target, markers: markers.get(gap) ?? 0 }]),
+      counts: found.counts,
+      wrong,
+      ms: performance.now() - began,
+      folder: kept,
+    }
+  } finally {
+    await world.close()
+    if (!options.isKept && !world.isWrong) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Everything that runs. */
+interface World {
+  readonly folder: string
+  readonly random: Random
+  readonly orders: Orders
+  readonly broker: BrokerProcess
+  readonly slots: readonly Slot[]
+  readonly load: ReturnType<typeof startLoad>
+  readonly ends: End[]
+  readonly verdicts: { log: LogName; id: string; verdict: DeviceVerdict }[]
+  isHealing: boolean
+  isWrong: boolean
+  close(): Promise<void>
+}
+
+async function startWorld(
+  folder: string,
+  { without }: FaultsOptions,
+  random: Random,
+  targets: Targets,
+): Promise<World> {
+  const began = { folder, originMs: Date.now(), without }
+  const broker = await startBroker({ ...began, connectionString: '' })
+  const orders: Orders = { ...began, connectionString: broker.connectionString }
+  const ends: End[] = []
+  const verdicts: World['verdicts'] = []
+  const state = { isHealing: false, isWrong: false }
+  const onBegin = (slot: Slot): void => {
+    slot.arm(state.isHealing ? {} : makePlan(random, slot.kind, targets, readMarkers(folder)))
+  }
+  const open = (kind: Slot['kind']): Slot =>
+    openSlot({ kind, orders, onBegin, onEnd: (_kind, end) => ends.push(end) })
+  const slots = [open('gateway'), open('gateway'), open('consumer'), open('consumer')]
+  const note = createLines(fileIn(folder, 'appended'))
+  const gateways = slots.filter(({ kind }) => kind === 'gateway')
+  const load = startLoad(
+    random.fork('load'),
+    gateways.map((slot) => () => slot.address),
+    {
+      onAppended: (device, log, lines) => note({ device, log, lines }),
+      onVerdict: (log, id, verdict) => verdicts.push({ log, id, verdict }),
+    },
+  )
+  return Object.assign(state, {
+    folder,
+    random,
+    orders,
+    broker,
+    slots,
+    load,
+    ends,
+    verdicts,
+    async close() {
+      load.close()
+      await Promise.all(slots.map((slot) => slot.close()))
+      await broker.close()
+    },
+  })
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Goes on until every gap has had its share, or the time is over. */
+async function killAll(world: World, options: FaultsOptions, targets: Targets): Promise<void> {
+  const { folder, random, slots, broker } = world
+  const end = performance.now() + options.killMsMax
+  let replanAt = 0
+  let mishapAt = performance.now() + mishapMs
+  let sayAt = 0
+  for (;;) {
+    const now = performance.now()
+    const hits = readMarkers(folder)
+    if ([...targets].every(([gap, target]) => (hits.get(gap) ?? 0) >= target)) return
+    if (now >= end) return
+    if (now >= replanAt) {
+      for (const slot of slots) slot.arm(makePlan(random, slot.kind, targets, hits))
+      replanAt = now + patienceMs
+    }
+    if (now >= mishapAt) {
+      mishap(random, slots, broker)
+      mishapAt = now + mishapMs
+    }
+    if (now >= sayAt) {
+      const sum = [...hits.values()].reduce((a, b) => a + b, 0)
+      const left = [...targets].map(([gap, target]) => `${gap} ${hits.get(gap) ?? 0}/${target}`)
+      options.say(`${sum} kills, ${world.load.pending} batches pending · ${left.join(' · ')}`)
+      sayAt = now + 15_000
+    }
+    await pause(100)
+  }
+}
+
+function mishap(random: Random, slots: readonly Slot[], broker: BrokerProcess): void {
+  switch (random.below(3)) {
+    case 0:
+      return broker.do('cut')
+    case 1:
+      return broker.do('malform')
+    default:
+      random.pick(slots).freeze(freezeMs)
+  }
+}
+
+/** Heals, judges the balance while streams are parked, mends the service, and judges everything. */
+async function judgeWorld(
+  world: World,
+  { say }: FaultsOptions,
+): Promise<{ wrong: readonly string[]; counts: FaultsResult['counts'] }> {
+  const { folder, slots, load, orders } = world
+  world.isHealing = true
+  for (const slot of slots) slot.arm({})
+  load.stop()
+  say('healed: waiting until everything is at rest')
+  const rest = { folder, load, connectionString: orders.connectionString }
+  const wrong: string[] = []
+  const first = await healAndWait(rest, say)
+  if (first) wrong.push(`L5 At rest, but for parked streams: ${first}`)
+  const parked = readBooks(folder).parked.length
+  wrong.push(...judge(await gather(world), [judgeBalance]))
+  await writeFile(fileIn(folder, 'mended'), '')
+  wrong.push(...(await mend(folder, Date.now())))
+  const second = await healAndWait(rest, say, { nothingParked: true })
+  if (second) wrong.push(`L5 At rest, after a redrive: ${second}`)
+  const evidence = await gather(world)
+  wrong.push(...judge(evidence))
+  world.isWrong = wrong.length > 0
+  return { wrong, counts: countAll(world, evidence, parked) }
+}
+
+async function gather({ folder, orders, verdicts }: World): Promise<Evidence> {
+  return {
+    ...(await peekBroker(orders.connectionString)),
+    verdicts,
+    appended: readLines(fileIn(folder, 'appended')),
+    calls: readLines(fileIn(folder, 'calls')),
+    terms: readLines(fileIn(folder, 'terms')),
+    logs: readLogs(folder),
+    books: readBooks(folder),
+    seen: readSeen(folder),
+  }
+}
+
+function countAll(world: World, evidence: Evidence, parked: number): FaultsResult['counts'] {
+  const { logs, books, seen, verdicts, appended, terms, dead } = evidence
+  return {
+    killed: world.ends.length,
+    appended: appended.reduce((sum, { lines }) => sum + lines.length, 0),
+    verdicts: verdicts.length,
+    entries: logs.reduce((sum, { lines }) => sum + lines.length, 0),
+    messages: seen.length,
+    'repeated messages': seen.length - new Set(seen.map(({ id }) => id)).size,
+    effects: books.effects.length,
+    answers: books.answers.length,
+    sagas: books.sagas.length,
+    compensated: books.sagas.filter(({ state }) => state === 'compensated').length,
+    'parked and redriven': parked,
+    'dead letters': dead.books.length + dead.gateway.length,
+    'terms of leases': new Set(terms.map(({ scope, term }) => `${scope} ${term}`)).size,
+  }
+}
+
+/** Every process that ended was killed, in a gap, and the markers say as many. */
+function judgeKills(
+  ends: readonly End[],
+  markers: ReadonlyMap<string, number>,
+  targets: Targets,
+): readonly string[] {
+  const wrong: string[] = []
+  const others = ends.filter(({ how }) => how !== 'SIGKILL')
+  if (others.length > 0) {
+    wrong.push(
+      `X1 ${others.length} processes ended by themselves, such as ${others[0]?.pid} with ${others[0]?.how}.`,
+    )
+  }
+  const marked = [...markers.values()].reduce((a, b) => a + b, 0)
+  const killed = ends.length - others.length
+  if (marked !== killed) wrong.push(`${killed} processes were killed, and ${marked} left a marker.`)
+  for (const [gap, target] of targets) {
+    const hits = markers.get(gap) ?? 0
+    if (hits < target) wrong.push(`${gap} was hit ${hits} times of ${target}: the time was over.`)
+  }
+  return wrong
+}

@@ -1,0 +1,58 @@
+/** Who is to die where next: the gap that lacks most, after a number of passes that the seed decides. */
+import type { Random } from '../random.ts'
+import type { Plan } from './fuse.ts'
+import { type Gap, gapNames, gapsOf, isRelays, type Kind } from './gaps.ts'
+
+/** Of all kills, the share of each gap. A relay that died keeps its lease for a while, so those take longest. */
+const shares: Readonly<Record<Gap, number>> = {
+  'commit/verdict': 0.2,
+  'commit/publish': 0.1,
+  'publish/cursor': 0.1,
+  'append/settle': 0.1,
+  'attempt/effect': 0.18,
+  'effect/settle': 0.18,
+  'step/compensation': 0.14,
+}
+
+/** A process dies after so many passes at most. */
+const passesMax: Readonly<Record<Gap, number>> = {
+  'commit/verdict': 30,
+  'commit/publish': 6,
+  'publish/cursor': 6,
+  'append/settle': 6,
+  'attempt/effect': 16,
+  'effect/settle': 16,
+  'step/compensation': 8,
+}
+
+/** How often each gap is to be hit. */
+export type Targets = ReadonlyMap<Gap, number>
+
+/** The targets of a run: `kills` over all gaps, or over the one that is named. */
+export function setTargets(kills: number, only: Gap | undefined, eachMin: number): Targets {
+  if (only) return new Map([[only, kills]])
+  return new Map(gapNames.map((gap) => [gap, Math.max(eachMin, Math.ceil(kills * shares[gap]))]))
+}
+
+/** The plan for a new process of this kind. */
+export function makePlan(
+  random: Random,
+  kind: Kind,
+  targets: Targets,
+  hits: ReadonlyMap<string, number>,
+): Plan {
+  const lack = (gap: Gap): number => {
+    const target = targets.get(gap) ?? 0
+    return target === 0 ? 0 : 1 - (hits.get(gap) ?? 0) / target
+  }
+  const neediest = (gaps: readonly Gap[]): Plan => {
+    const [gap] = gaps.toSorted((a, b) => lack(b) - lack(a))
+    return gap && lack(gap) > 0 ? { [gap]: 1 + random.below(passesMax[gap]) } : {}
+  }
+  const gaps = gapsOf[kind]
+  // Only the gateway that has the lease passes the relay's gaps, so either has another one to die in too.
+  return {
+    ...neediest(gaps.filter((gap) => !isRelays(gap))),
+    ...neediest(gaps.filter(isRelays)),
+  }
+}
