@@ -44,6 +44,11 @@ export class Clients {
     return this.#connect()
   }
 
+  /** Others to the same namespace. Whoever asks for them closes them. */
+  apart(): Clients {
+    return new Clients(this.#connect, this.#settings)
+  }
+
   release(client: ServiceBusClient): void {
     const users = (this.#users.get(client) ?? 1) - 1
     this.#users.set(client, users)

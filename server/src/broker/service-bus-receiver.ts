@@ -181,6 +181,12 @@ export class PlainReceiver implements Receiver {
   }
 }
 
+/**
+ * Sessions that share a connection. Before each accept the SDK asks for a right to the session, and on one
+ * connection it asks for one right at a time: with many short sessions that is what they wait for.
+ */
+const sessionsPerConnection = 32
+
 /** Reads a subscription by session: so many places, each with one session at a time. */
 export class SessionsReceiver implements Receiver {
   readonly #clients: Clients
@@ -189,6 +195,8 @@ export class SessionsReceiver implements Receiver {
   readonly #inbox: Inbox
   readonly #closed: (receiver: Receiver) => void
   readonly #closing = new AbortController()
+  /** Connections of its own, where one is not enough. */
+  readonly #more: readonly Clients[]
   #places: readonly Promise<void>[] | undefined
 
   /** @param closed is told when it is. */
@@ -203,11 +211,20 @@ export class SessionsReceiver implements Receiver {
     this.#settings = settings
     this.#options = options
     this.#inbox = new Inbox(settings.system)
+    const connections = Math.ceil((options.sessions ?? 1) / sessionsPerConnection)
+    this.#more = Array.from({ length: connections - 1 }, () => clients.apart())
   }
 
   async receive(max: number, waitMs: number): Promise<readonly Received[]> {
-    this.#places ??= Array.from({ length: this.#options.sessions ?? 1 }, () => this.#serve())
+    this.#places ??= this.#openPlaces()
     return this.#inbox.receive(max, waitMs)
+  }
+
+  #openPlaces(): readonly Promise<void>[] {
+    const connections = [this.#clients, ...this.#more]
+    return Array.from({ length: this.#options.sessions ?? 1 }, (_, at) =>
+      this.#serve(connections[at % connections.length] as Clients),
+    )
   }
 
   settle(message: Received, settlement: Settlement): Promise<void> {
@@ -219,15 +236,16 @@ export class SessionsReceiver implements Receiver {
     this.#inbox.close()
     this.#closing.abort()
     await Promise.all(this.#places ?? [])
+    await Promise.all(this.#more.map((clients) => clients.close()))
   }
 
   /** One place: accepts a session, serves it until it has nothing more, and accepts the next. */
-  async #serve(): Promise<void> {
+  async #serve(clients: Clients): Promise<void> {
     const { system } = this.#settings
     const { signal } = this.#closing
     let failures = 0
     while (!signal.aborted) {
-      const client = this.#clients.take()
+      const client = clients.take()
       try {
         const session = await this.#accept(client)
         failures = 0
@@ -236,11 +254,11 @@ export class SessionsReceiver implements Receiver {
         if (signal.aborted) break
         const error = toTidemarkError(cause, this.#path)
         this.#inbox.fail(error)
-        if (error.code === 'BROKER_UNAVAILABLE') this.#clients.replace(client)
+        if (error.code === 'BROKER_UNAVAILABLE') clients.replace(client)
         await sleep(system, backoffMs(receiverBackoff, failures, system.random), signal)
         failures += 1
       } finally {
-        this.#clients.release(client)
+        clients.release(client)
       }
     }
   }

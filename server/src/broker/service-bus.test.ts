@@ -1,3 +1,4 @@
+import { connect, createServer, type Socket } from 'node:net'
 import { v7 } from 'uuid'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Emulator, startEmulator } from '../emulator/index.ts'
@@ -200,4 +201,54 @@ test('[B17] an old connection is replaced, and nothing is lost on the way', asyn
     await reader.settle(one, { type: 'complete' })
   }
   expect(seen).toEqual([0, 1, 2, 3, 4, 5])
+})
+
+/** A door to the emulator that counts who is inside. */
+async function openDoor(
+  emulator: Emulator,
+): Promise<{ connectionString: string; inside(): number }> {
+  const inside = new Set<Socket>()
+  const door = createServer((socket) => {
+    const onward = connect(emulator.port, '127.0.0.1')
+    inside.add(socket)
+    for (const [from, to] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const) {
+      from.pipe(to)
+      from.on('error', () => to.destroy())
+      from.on('close', () => (inside.delete(socket), to.destroy()))
+    }
+  })
+  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve))
+  closing.push(() => new Promise((resolve) => door.close(() => resolve())))
+  const address = door.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  return {
+    connectionString: emulator.connectionString.replace(String(emulator.port), String(port)),
+    inside: () => inside.size,
+  }
+}
+
+test('[B18] many sessions are read over several connections, and none stays open', async () => {
+  const { emulator, broker: publisher } = await open()
+  const door = await openDoor(emulator)
+  const broker = serviceBus({ connectionString: door.connectionString })
+  closing.push(() => broker.close())
+  const keys = Array.from({ length: 50 }, (_, at) => `key-${at}`)
+  await publisher.publish(
+    'contract',
+    keys.flatMap((key) => [message(1, key), message(2, key)]),
+  )
+  const place = { topic: 'contract', subscription: 'sessions' }
+  const receiver = broker.receiver({ ...place, sessions: 50 })
+  const received = await collect(receiver, 100)
+  expect(door.inside()).toBe(2)
+  await Promise.all(received.map((one) => receiver.settle(one, { type: 'complete' })))
+  for (const key of keys) {
+    expect(received.filter((one) => one.key === key).map(dataOf)).toEqual([1, 2])
+  }
+  await receiver.close()
+  await broker.close()
+  await expect.poll(door.inside).toBe(0)
 })
