@@ -214,6 +214,7 @@ export class Mailbox implements SessionKeeper {
     this.#locked.delete(token)
     this.#locked.set(token, message)
     message.lock.until = this.system.now() + this.lockMs
+    message.lock.endsAt = this.system.mono() + this.lockMs
     return message.lock.until
   }
 
@@ -261,7 +262,7 @@ export class Mailbox implements SessionKeeper {
   /** Ends every lock now, as if its time had come: a fault. */
   expireLocks(): void {
     for (const session of this.#sessions.values()) session.expire()
-    for (const message of this.#locked.values()) if (message.lock) message.lock.until = 0
+    for (const message of this.#locked.values()) if (message.lock) message.lock.endsAt = -Infinity
     this.#expireLocks()
   }
 
@@ -283,7 +284,7 @@ export class Mailbox implements SessionKeeper {
     }
     const until = this.requiresSession ? session.until : now + this.lockMs
     message.state = 'locked'
-    message.lock = { token: this.system.uuid(), until }
+    message.lock = { token: this.system.uuid(), until, endsAt: this.system.mono() + this.lockMs }
     this.#locked.set(message.lock.token, message)
     if (!this.requiresSession) this.#watchLocks()
     return message
@@ -344,7 +345,7 @@ export class Mailbox implements SessionKeeper {
     if (this.#lockTimer) return
     const [first] = this.#locked.values()
     if (!first?.lock) return
-    this.#lockTimer = this.system.after(Math.max(0, first.lock.until - this.system.now()), () =>
+    this.#lockTimer = this.system.after(Math.max(0, first.lock.endsAt - this.system.mono()), () =>
       this.#expireLocks(),
     )
   }
@@ -352,10 +353,10 @@ export class Mailbox implements SessionKeeper {
   #expireLocks(): void {
     this.#lockTimer?.()
     this.#lockTimer = undefined
-    const now = this.system.now()
+    const now = this.system.mono()
     let expired = false
     for (const [token, message] of this.#locked) {
-      if (this.requiresSession || !message.lock || message.lock.until > now) break
+      if (this.requiresSession || !message.lock || message.lock.endsAt > now) break
       this.#unlock(token)
       this.#giveBack(message, true)
       expired = true

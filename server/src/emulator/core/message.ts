@@ -31,8 +31,10 @@ export interface Envelope extends MessageFields {
 export interface Lock {
   /** A UUID. */
   readonly token: string
-  /** In ms since 1970. */
+  /** When it ends, in ms since 1970, as its holder is told. */
   until: number
+  /** When it ends by the monotonic clock, in ms: no jump of the wall clock makes it longer. */
+  endsAt: number
 }
 
 /** Where a stored message stands: waiting, handed out, put aside by its number, or not here any more. */
