@@ -6,10 +6,10 @@ test('a median is the middle sample, whatever the order', () => {
   expect(median([4, 1, 3, 2])).toBe(2.5)
 })
 
-test('both sides run in turn, the warm-up is thrown away, and the ratio is value / limit', async () => {
+test('both sides run in turn, the warm-up is thrown away, and the ratio is that of the middle pair', async () => {
   const order: string[] = []
-  const limits = [1000, 20, 40, 30]
-  const values = [1000, 10, 30, 20]
+  const limits = [1000, 20, 100, 30]
+  const values = [1000, 10, 30, 90]
   let closed = false
   const row = await measure(
     {
@@ -34,7 +34,13 @@ test('both sides run in turn, the warm-up is thrown away, and the ratio is value
     3,
   )
   expect(order).toEqual(['limit', 'ours', 'limit', 'ours', 'limit', 'ours', 'limit', 'ours'])
-  expect(row).toMatchObject({ value: 20, limit: 30, ratio: 0.6667, reached: true })
+  expect(row).toMatchObject({
+    value: 20,
+    limit: 30,
+    ratio: 0.6667,
+    reached: true,
+    values: [10, 30, 20],
+  })
   expect(closed).toBe(true)
 })
 

@@ -1,9 +1,10 @@
 /**
- * What a row of the table is, and how it is measured: both sides in turn (limit, ours, limit, ours …),
- * so that a machine that slows down slows both, and the medians of each.
+ * What a row of the table is, and how it is measured: both sides in turn (limit, ours, limit, ours …).
+ * Two runs side by side meet the same machine, so it is pairs that are compared; a median of all runs of
+ * one side against that of the other would compare the machine with itself a minute later.
  */
 
-/** What a ratio has to reach, or not to exceed. A ratio is always `value / limit`. */
+/** What a ratio has to reach, or not to exceed. A ratio is always a value divided by its limit. */
 export type Goal = { readonly atLeast: number } | { readonly atMost: number }
 
 /** One run of a side: does the work, checks that it was done, and says the number in the bench's unit. */
@@ -30,12 +31,13 @@ export interface Bench {
   open(): Promise<Sides>
 }
 
-/** One measured row, as it is written to JSON. `value` and `limit` are medians, `ratio` is value / limit. */
+/** One measured row, as it is written to JSON. `value` and `limit` are medians of all runs. */
 export interface Row {
   readonly name: string
   readonly value: number
   readonly limit: number
   readonly unit: string
+  /** The median over the pairs of value / limit. */
   readonly ratio: number
   readonly goal?: Goal
   readonly reached?: boolean
@@ -75,13 +77,11 @@ export async function measure(bench: Bench, runs: number): Promise<Row> {
 
 function toRow(bench: Bench, values: readonly number[], limits: readonly number[]): Row {
   const { name, unit, goal } = bench
-  const value = median(values)
-  const limit = median(limits)
-  const ratio = value / limit
+  const ratio = median(toRatios({ values, limits }))
   return {
     name,
-    value: round(value),
-    limit: round(limit),
+    value: round(median(values)),
+    limit: round(median(limits)),
     unit,
     ratio: round(ratio),
     ...(goal && { goal, reached: isReached(goal, ratio) }),
@@ -89,6 +89,10 @@ function toRow(bench: Bench, values: readonly number[], limits: readonly number[
     limits: limits.map(round),
   }
 }
+
+/** The ratio of each pair of runs, in order. */
+export const toRatios = ({ values, limits }: Pick<Row, 'values' | 'limits'>): readonly number[] =>
+  values.map((value, at) => value / (limits[at] ?? Number.NaN))
 
 const isReached = (goal: Goal, ratio: number): boolean =>
   'atLeast' in goal ? ratio >= goal.atLeast : ratio <= goal.atMost

@@ -8,7 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Bench, type Goal, measure, type Row } from './bench.ts'
+import { type Bench, type Goal, measure, type Row, toRatios } from './bench.ts'
 import { profiling } from './process.ts'
 import { appendBulk, appendConcurrent, appendOne, apply } from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
@@ -74,7 +74,7 @@ function writeLine(row: Row): string {
     `${number.format(value)} (${spread(values)})`,
     `${number.format(limit)} (${spread(limits)})`,
     unit,
-    ratio.toFixed(2),
+    `${ratio.toFixed(2)} (${spread(toRatios(row))})`,
     `${describeGoal(goal)}${reached === undefined ? '' : reached ? ' ✓' : ' ✗'}`,
   ]
   return `| ${cells.join(' | ')} |`
@@ -88,8 +88,10 @@ if (options.profile !== undefined) {
 }
 
 console.log(`${describeMachine()}, ${runs} pairs of runs\n`)
-console.log('| row | ours: median (spread) | limit: median (spread) | unit | ratio | goal |')
-console.log('|---|---|---|---|--:|---|')
+console.log(
+  '| row | ours: median (spread) | limit: median (spread) | unit | ratio of pairs | goal |',
+)
+console.log('|---|---|---|---|---|---|')
 const rows: Row[] = []
 for (const bench of chosen()) {
   const row = await measure(bench, runs)
