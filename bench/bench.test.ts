@@ -35,11 +35,11 @@ test('both sides run in turn, the warm-up is thrown away, and the ratio is that 
   )
   expect(order).toEqual(['limit', 'ours', 'limit', 'ours', 'limit', 'ours', 'limit', 'ours'])
   expect(row).toMatchObject({
-    value: 20,
+    value: 30,
     limit: 30,
-    ratio: 0.6667,
-    reached: true,
-    values: [10, 30, 20],
+    ratio: 0.5,
+    reached: false,
+    values: [10, 30, 90],
   })
   expect(closed).toBe(true)
 })
