@@ -1,7 +1,7 @@
 /** Hands out a mailbox's messages on one link, as far as its credit goes, and takes what becomes of them. */
 import type { Cancel } from '@tidemark/shared'
 import type { EventContext, Sender } from 'rhea'
-import { fromUuid, toUuid, turnGuid } from './amqp.ts'
+import { fromUuid, toUuid, turnGuid } from './guid.ts'
 import type { Mailbox, TakeMode } from './core/mailbox.ts'
 import type { Session } from './core/session.ts'
 import type { LinkWorld } from './link-world.ts'

@@ -8,10 +8,6 @@ export type {
   Topology,
   TopicOptions,
 } from './core/topology.ts'
-export {
-  type Emulator,
-  type EmulatorFaults,
-  type EmulatorOptions,
-  startEmulator,
-} from './emulator.ts'
+export { type Emulator, type EmulatorOptions, startEmulator } from './emulator.ts'
+export type { EmulatorFaults } from './emulator-server.ts'
 export { startEmulatorInWorker, type WorkerOptions } from './worker.ts'

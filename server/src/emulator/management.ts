@@ -1,5 +1,5 @@
 /** The operations on an entity that the SDK asks for beside the flow of messages, at `<entity>/$management`. */
-import type { AmqpWriter } from './amqp.ts'
+import type { AmqpWriter } from './amqp-writer.ts'
 import type { Destination } from './core/destination.ts'
 import type { Mailbox } from './core/mailbox.ts'
 import type { Stored } from './core/message.ts'

@@ -1,6 +1,7 @@
 /** Requests and responses over a pair of links in one session, as `$cbs` and `$management` speak. */
 import type { EventContext, Receiver, Session } from 'rhea'
-import { AmqpWriter, readList, readMap, readValue, skipValue } from './amqp.ts'
+import { readList, readMap, readValue, skipValue } from './amqp-reader.ts'
+import { AmqpWriter } from './amqp-writer.ts'
 import type { LinkWorld } from './link-world.ts'
 import { answerAttach, type Delivery, type Outcomes } from './rhea.ts'
 

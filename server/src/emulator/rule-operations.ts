@@ -1,5 +1,5 @@
 /** Listing, adding and removing the rules of a subscription while it is in use. */
-import type { AmqpWriter } from './amqp.ts'
+import type { AmqpWriter } from './amqp-writer.ts'
 import { type Correlation, type Filter, type RuleOptions, sqlFilter } from './core/rule.ts'
 import { type Call, failed, ok, type Response } from './requests.ts'
 

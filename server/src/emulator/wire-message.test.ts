@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import rhea from 'rhea'
 import { expect, test } from 'vitest'
-import { readValue } from './amqp.ts'
+import { readValue } from './amqp-reader.ts'
 import type { Stored } from './core/message.ts'
 import { encodeStored, openMessage } from './wire-message.ts'
 

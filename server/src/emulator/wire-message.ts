@@ -2,7 +2,8 @@
  * Messages between their encoded form and the broker's core. Properties, application properties and
  * body are kept as they came; a delivery is those bytes behind a header and annotations of our own.
  */
-import { AmqpWriter, openCompound, readList, readMap, readValue, skipValue } from './amqp.ts'
+import { openCompound, readList, readMap, readValue, skipValue } from './amqp-reader.ts'
+import { AmqpWriter } from './amqp-writer.ts'
 import type { Envelope, Stored } from './core/message.ts'
 
 /** What the emulator keeps of a message that it was sent. */

@@ -1,12 +1,8 @@
 /** The emulator in a thread of its own, so that it takes no time from the process that it serves. */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { assert } from '@tidemark/shared'
-import {
-  type Emulator,
-  type EmulatorFaults,
-  type EmulatorOptions,
-  startEmulator,
-} from './emulator.ts'
+import { type Emulator, type EmulatorOptions, startEmulator } from './emulator.ts'
+import type { EmulatorFaults } from './emulator-server.ts'
 
 /** Options that can be copied to another thread: without a clock of one's own. */
 export type WorkerOptions = Omit<EmulatorOptions, 'system' | 'say'>

@@ -5,8 +5,10 @@
  */
 import { assert, type Cancel, type System } from '@tidemark/shared'
 import { Listeners } from './listeners.ts'
+import { Locks } from './locks.ts'
 import type { Envelope, Stored } from './message.ts'
 import { Session, type SessionKeeper } from './session.ts'
+import { Sweep } from './sweep.ts'
 import type { MailboxOptions } from './topology.ts'
 
 /** Why and from where a message was dead-lettered. */
@@ -35,8 +37,8 @@ export class Mailbox implements SessionKeeper {
   readonly options: MailboxOptions
   readonly #surroundings: Surroundings
   readonly #messages = new Map<number, Stored>()
-  /** By token, and in the order in which they end: all have the same length, a renewed one goes to the end. */
-  readonly #locked = new Map<string, Stored>()
+  readonly #locks: Locks
+  readonly #sweep: Sweep
   readonly #sessions = new Map<string, Session>()
   /** Holds every message where sessions are not required. */
   readonly #all: Session
@@ -46,9 +48,6 @@ export class Mailbox implements SessionKeeper {
   readonly #touched = new Set<Session>()
   readonly #sessionReady = new Listeners()
   #lastSequence = 0
-  #lockTimer: Cancel | undefined
-  #sweepTimer: Cancel | undefined
-  #sweepAt = Infinity
 
   constructor(path: string, options: MailboxOptions, surroundings: Surroundings) {
     this.path = path
@@ -57,6 +56,10 @@ export class Mailbox implements SessionKeeper {
     this.requiresSession = options.requiresSession ?? false
     this.#surroundings = surroundings
     this.#all = new Session('', this)
+    // The locks of a session's messages end with the session.
+    const ended = this.requiresSession ? undefined : (all: readonly Stored[]) => this.#takeBack(all)
+    this.#locks = new Locks(surroundings.system, this.lockMs, ended)
+    this.#sweep = new Sweep(surroundings.system, (now) => this.#expireUntil(now))
   }
 
   get system(): System {
@@ -70,7 +73,7 @@ export class Mailbox implements SessionKeeper {
 
   /** How many messages are handed out and not settled. */
   get lockedCount(): number {
-    return this.#locked.size
+    return this.#locks.size
   }
 
   /** Takes a message in. Receivers hear of it by `wake`, so that a batch rings once. */
@@ -93,7 +96,7 @@ export class Mailbox implements SessionKeeper {
     const session = this.#sessionOf(message)
     session.line.join(message)
     this.#touch(session)
-    this.#sweepBy(message.expiresAt)
+    this.#sweep.by(message.expiresAt)
   }
 
   /** Tells receivers that there may be something to take. */
@@ -174,14 +177,14 @@ export class Mailbox implements SessionKeeper {
 
   /** Done with it. False: the lock is lost. */
   complete(token: string): boolean {
-    const message = this.#unlock(token)
+    const message = this.#locks.release(token)
     if (message) this.#remove(message)
     return message !== undefined
   }
 
   /** Gives it back, to be handed out again at its old place. False: the lock is lost. */
   abandon(token: string, changes?: Stored['changes']): boolean {
-    const message = this.#unlock(token)
+    const message = this.#locks.release(token)
     if (!message) return false
     this.#change(message, changes)
     this.#giveBack(message, true)
@@ -191,7 +194,7 @@ export class Mailbox implements SessionKeeper {
 
   /** Puts it aside: it is handed out by its number only. False: the lock is lost. */
   defer(token: string, changes?: Stored['changes']): boolean {
-    const message = this.#unlock(token)
+    const message = this.#locks.release(token)
     if (!message) return false
     this.#change(message, changes)
     message.state = 'deferred'
@@ -200,7 +203,7 @@ export class Mailbox implements SessionKeeper {
 
   /** Moves it to the dead letters. False: the lock is lost. */
   deadLetter(token: string, why: DeadLetter, changes?: Stored['changes']): boolean {
-    const message = this.#unlock(token)
+    const message = this.#locks.release(token)
     if (!message) return false
     this.#change(message, changes)
     this.#bury(message, why)
@@ -209,18 +212,7 @@ export class Mailbox implements SessionKeeper {
 
   /** Keeps a message for another lock time; answers with its new end in ms since 1970. Undefined: the lock is lost. */
   renew(token: string): number | undefined {
-    const message = this.#locked.get(token)
-    if (!message?.lock || this.requiresSession) return undefined
-    this.#locked.delete(token)
-    this.#locked.set(token, message)
-    message.lock.until = this.system.now() + this.lockMs
-    message.lock.endsAt = this.system.mono() + this.lockMs
-    return message.lock.until
-  }
-
-  /** The message under a lock, if that lock still holds. */
-  locked(token: string): Stored | undefined {
-    return this.#locked.get(token)
+    return this.#locks.renew(token)
   }
 
   /** The session of this name, as an object that lives while there is something to remember. */
@@ -249,9 +241,9 @@ export class Mailbox implements SessionKeeper {
 
   /** A receiver let go of its session: what it had not settled becomes ready, and others may have it. */
   released(session: Session, isFailure: boolean): void {
-    for (const [token, message] of this.#locked) {
+    for (const [token, message] of this.#locks.entries()) {
       if (this.#sessionOf(message) !== session) continue
-      this.#unlock(token)
+      this.#locks.release(token)
       this.#giveBack(message, isFailure)
     }
     if (session.line.first()) this.#touch(session)
@@ -262,14 +254,13 @@ export class Mailbox implements SessionKeeper {
   /** Ends every lock now, as if its time had come: a fault. */
   expireLocks(): void {
     for (const session of this.#sessions.values()) session.expire()
-    for (const message of this.#locked.values()) if (message.lock) message.lock.endsAt = -Infinity
-    this.#expireLocks()
+    this.#locks.expireAll()
   }
 
   /** Stops all timers. */
   close(): void {
-    this.#lockTimer?.()
-    this.#sweepTimer?.()
+    this.#locks.close()
+    this.#sweep.close()
     for (const session of this.#sessions.values()) session.stop()
   }
 
@@ -282,20 +273,13 @@ export class Mailbox implements SessionKeeper {
       this.#remove(message)
       return message
     }
-    const until = this.requiresSession ? session.until : now + this.lockMs
-    message.state = 'locked'
-    message.lock = { token: this.system.uuid(), until, endsAt: this.system.mono() + this.lockMs }
-    this.#locked.set(message.lock.token, message)
-    if (!this.requiresSession) this.#watchLocks()
+    this.#locks.grant(message, this.requiresSession ? session.until : now + this.lockMs)
     return message
   }
 
-  #unlock(token: string): Stored | undefined {
-    const message = this.#locked.get(token)
-    if (!message) return undefined
-    this.#locked.delete(token)
-    message.lock = undefined
-    return message
+  #takeBack(messages: readonly Stored[]): void {
+    for (const message of messages) this.#giveBack(message, true)
+    this.wake()
   }
 
   #giveBack(message: Stored, isFailure: boolean): void {
@@ -341,49 +325,14 @@ export class Mailbox implements SessionKeeper {
     this.#bury(message, { reason: 'TTLExpiredException', description })
   }
 
-  #watchLocks(): void {
-    if (this.#lockTimer) return
-    const [first] = this.#locked.values()
-    if (!first?.lock) return
-    this.#lockTimer = this.system.after(Math.max(0, first.lock.endsAt - this.system.mono()), () =>
-      this.#expireLocks(),
-    )
-  }
-
-  #expireLocks(): void {
-    this.#lockTimer?.()
-    this.#lockTimer = undefined
-    const now = this.system.mono()
-    let expired = false
-    for (const [token, message] of this.#locked) {
-      if (this.requiresSession || !message.lock || message.lock.endsAt > now) break
-      this.#unlock(token)
-      this.#giveBack(message, true)
-      expired = true
-    }
-    this.#watchLocks()
-    if (expired) this.wake()
-  }
-
-  #sweepBy(time: number): void {
-    if (time >= this.#sweepAt) return
-    this.#sweepTimer?.()
-    this.#sweepAt = time
-    const ms = Math.min(Math.max(0, time - this.system.now()), 2_147_483_647)
-    this.#sweepTimer = this.system.after(ms, () => this.#sweep())
-  }
-
-  /** Expires what its time has come for. At most four times a second, however many messages there are. */
-  #sweep(): void {
-    const now = this.system.now()
+  /** Expires what its time has come for; answers with the next time that something will. */
+  #expireUntil(now: number): number {
     let next = Infinity
     for (const message of this.#messages.values()) {
       if (message.state === 'locked') continue
       if (message.expiresAt <= now) this.#expire(message)
       else next = Math.min(next, message.expiresAt)
     }
-    this.#sweepAt = Infinity
-    this.#sweepTimer = undefined
-    if (next < Infinity) this.#sweepBy(Math.max(next, now + 250))
+    return next
   }
 }

@@ -1,6 +1,7 @@
 /** Which messages a subscription takes: rules of a filter, and what a filter compares. */
 import type { Envelope, MessageFields } from './message.ts'
-import { type Expression, isTrue, parseSql } from './sql.ts'
+import { isTrue, parseSql } from './sql.ts'
+import type { Expression } from './sql-operators.ts'
 
 /** What a correlation filter compares; all that is named must be equal. */
 export interface Correlation extends Partial<Record<keyof MessageFields, string | undefined>> {

@@ -3,12 +3,21 @@
  * EXISTS and arithmetic over user and `sys.` properties, with SQL's third truth, unknown.
  */
 import type { Envelope } from './message.ts'
-
-/** A value, or `undefined` for what SQL calls NULL and unknown. */
-type Value = string | number | boolean | undefined
-
-/** A parsed expression. */
-export type Expression = (envelope: Envelope) => Value
+import {
+  add,
+  and,
+  arithmetic,
+  type Comparison,
+  comparisons,
+  compareValues,
+  type Expression,
+  likePattern,
+  not,
+  or,
+  systemProperty,
+  userProperty,
+} from './sql-operators.ts'
+import { type Token, tokenize } from './sql-tokens.ts'
 
 /** Is the expression true of this message? Unknown is not true. */
 export const isTrue = (expression: Expression, envelope: Envelope): boolean =>
@@ -24,33 +33,6 @@ export function parseSql(text: string): Expression | string {
     if (error instanceof SyntaxError) return error.message
     throw error
   }
-}
-
-interface Token {
-  readonly type: 'word' | 'quoted' | 'number' | 'string' | 'sign'
-  readonly text: string
-}
-
-const pattern =
-  /\s*(?:(?<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|'(?<string>(?:[^']|'')*)'|(?:\[(?<bracketed>[^\]]+)\]|"(?<quoted>[^"]+)")|(?<word>[A-Za-z_@#][\w@#$.]*)|(?<sign><>|!=|<=|>=|[=<>+\-*/%(),.]))/y
-
-function tokenize(text: string): readonly Token[] | string {
-  const tokens: Token[] = []
-  pattern.lastIndex = 0
-  const end = text.trimEnd().length
-  while (pattern.lastIndex < end) {
-    const at = pattern.lastIndex
-    const groups = pattern.exec(text)?.groups
-    if (!groups) return `The filter expression cannot be read at ${at}: ${text.slice(at, at + 20)}`
-    const { number, string, bracketed, quoted, word, sign } = groups
-    if (number !== undefined) tokens.push({ type: 'number', text: number })
-    else if (string !== undefined) {
-      tokens.push({ type: 'string', text: string.replaceAll("''", "'") })
-    } else if (word !== undefined) tokens.push({ type: 'word', text: word })
-    else if (sign !== undefined) tokens.push({ type: 'sign', text: sign })
-    else tokens.push({ type: 'quoted', text: bracketed ?? quoted ?? '' })
-  }
-  return tokens
 }
 
 /** The most levels of nesting: an expression comes from outside. */
@@ -235,111 +217,4 @@ class Parser {
       `Unexpected ${token ? `'${token.text}'` : 'end'} in the filter expression.`,
     )
   }
-}
-
-type Comparison = (order: number) => boolean
-
-const comparisons: { readonly [sign: string]: Comparison | undefined } = {
-  '=': (order) => order === 0,
-  '<>': (order) => order !== 0,
-  '!=': (order) => order !== 0,
-  '<': (order) => order < 0,
-  '<=': (order) => order <= 0,
-  '>': (order) => order > 0,
-  '>=': (order) => order >= 0,
-}
-
-/** Values of different types are neither equal nor in an order: unknown. */
-function compareValues(one: Value, other: Value, compare: Comparison): Value {
-  if (one === undefined || other === undefined || typeof one !== typeof other) return undefined
-  return compare(one === other ? 0 : one < other ? -1 : 1)
-}
-
-const not =
-  (inner: Expression): Expression =>
-  (envelope) => {
-    const value = inner(envelope)
-    return typeof value === 'boolean' ? !value : undefined
-  }
-
-const and =
-  (left: Expression, right: Expression): Expression =>
-  (envelope) => {
-    const one = left(envelope)
-    if (one === false) return false
-    const other = right(envelope)
-    return other === false ? false : one === true && other === true ? true : undefined
-  }
-
-const or =
-  (left: Expression, right: Expression): Expression =>
-  (envelope) => {
-    const one = left(envelope)
-    if (one === true) return true
-    const other = right(envelope)
-    return other === true ? true : one === false && other === false ? false : undefined
-  }
-
-const arithmetic =
-  (left: Expression, right: Expression, run: (a: number, b: number) => number): Expression =>
-  (envelope) => {
-    const one = left(envelope)
-    const other = right(envelope)
-    return typeof one === 'number' && typeof other === 'number' ? run(one, other) : undefined
-  }
-
-const add =
-  (left: Expression, right: Expression): Expression =>
-  (envelope) => {
-    const one = left(envelope)
-    const other = right(envelope)
-    if (typeof one === 'string' && typeof other === 'string') return one + other
-    return typeof one === 'number' && typeof other === 'number' ? one + other : undefined
-  }
-
-function likePattern(text: string, escape: string | undefined): RegExp {
-  let source = ''
-  for (let at = 0; at < text.length; at += 1) {
-    const letter = text[at] ?? ''
-    if (letter === escape) {
-      at += 1
-      source += escapeLetter(text[at] ?? '')
-    } else if (letter === '%') source += '.*'
-    else if (letter === '_') source += '.'
-    else source += escapeLetter(letter)
-  }
-  return new RegExp(`^${source}$`, 's')
-}
-
-const escapeLetter = (letter: string): string => letter.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&')
-
-const toValue = (value: unknown): Value => {
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
-    return value
-  }
-  if (typeof value === 'bigint') return Number(value)
-  return value instanceof Date ? value.toISOString() : undefined
-}
-
-const userProperty =
-  (name: string): Expression =>
-  ({ properties }) =>
-    toValue(properties[name])
-
-const systemProperties: { readonly [name: string]: Expression | undefined } = {
-  messageid: ({ messageId }) => messageId,
-  sessionid: ({ sessionId }) => sessionId,
-  correlationid: ({ correlationId }) => correlationId,
-  label: ({ subject }) => subject,
-  subject: ({ subject }) => subject,
-  to: ({ to }) => to,
-  replyto: ({ replyTo }) => replyTo,
-  replytosessionid: ({ replyToSessionId }) => replyToSessionId,
-  contenttype: ({ contentType }) => contentType,
-}
-
-function systemProperty(name: string, fail: () => SyntaxError): Expression {
-  const property = systemProperties[name.toLowerCase()]
-  if (!property) throw fail()
-  return property
 }
