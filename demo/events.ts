@@ -138,6 +138,7 @@ export const order = model(orders, {
     PaymentReturned: did,
     BudgetReleased: did,
     OrderFailed: (state, event) => end(state, event, 'failed', event.data.reason),
-    'tidemark.DeadLettered': (state, event) => end(state, event, 'stuck', event.data.reason),
+    'tidemark.DeadLettered': (state, event) =>
+      end(state, event, 'stuck', `It was tried ${event.data.attempts} times.`),
   },
 })

@@ -1,5 +1,12 @@
 /** What happened to each item, newest last, as far as a screen shows it. */
-import { type DomainEvent, type EntryOf, type EventId, model, type Source } from '@tidemark/shared'
+import {
+  type DeadLettered,
+  type DomainEvent,
+  type EntryOf,
+  type EventId,
+  model,
+  type Source,
+} from '@tidemark/shared'
 import { inventory } from '../events.ts'
 
 /** The most that is kept of one item. */
@@ -8,12 +15,14 @@ export const happeningsMax = 60
 type Entries = EntryOf<typeof inventory>
 
 /** What an event says happened. */
-export type Booked = {
-  [Type in Entries['type']]: {
-    readonly type: Type
-    readonly data: Extract<Entries, { readonly type: Type }>['data']
-  }
-}[Entries['type']]
+export type Booked =
+  | {
+      [Type in Entries['type']]: {
+        readonly type: Type
+        readonly data: Extract<Entries, { readonly type: Type }>['data']
+      }
+    }[Entries['type']]
+  | { readonly type: 'tidemark.DeadLettered'; readonly data: DeadLettered }
 
 /** One thing that happened to an item. */
 export type Happening = Booked & {
@@ -50,5 +59,6 @@ export const history = model(inventory, {
     StockCounted: remember,
     ReorderRequested: remember,
     StockOrdered: remember,
+    'tidemark.DeadLettered': remember,
   },
 })

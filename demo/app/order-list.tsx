@@ -69,7 +69,7 @@ function OrderCard({ order }: { readonly order: PresentState<Order> }): ReactNod
       )}
       {fate === 'stuck' && (
         <p className="order-why">
-          {reason} The order is set aside until somebody has looked at it.
+          The order desk fails at it. {reason} It is set aside until somebody has looked at it.
         </p>
       )}
       {steps.length > 0 && (

@@ -2,7 +2,7 @@
 import { type Device, devices } from './devices.ts'
 import type { DeviceNews } from './tell-panes.ts'
 
-const [ada, ben] = devices
+const [ada] = devices
 
 interface Step {
   readonly text: string
@@ -62,7 +62,7 @@ function showSteps(current: number): void {
   document.getElementById('steps')?.replaceChildren(...list)
   const finished = document.getElementById('guide-done')
   if (finished && current === steps.length) {
-    finished.textContent = `That is all there is to it. Next: book on both devices while ${ben.name} is offline too, or kill the gateway while you book.`
+    finished.textContent = `That is all there is to it. Next: order from “Closed Yard”, switch the network off at once, and see it come back undone. Or kill the gateway while you book.`
   }
 }
 

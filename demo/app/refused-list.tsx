@@ -3,11 +3,11 @@ import { useLive } from '@tidemark/client/react'
 import { type Claim, parseClaim } from '@tidemark/shared'
 import type { Refused } from '@tidemark/client'
 import { type ReactNode, useEffect, useRef } from 'react'
-import { inventory } from '../events.ts'
+import { inventory, orders } from '../events.ts'
 import type { Booked } from './history.ts'
 import { Icon } from './icons.tsx'
 import { client } from './inventory.ts'
-import { sayHappening, sayRefusal } from './words.ts'
+import { sayHappening, sayOrder, sayRefusal } from './words.ts'
 
 /** The refused events of this device. */
 export function RefusedList({ close }: { readonly close: () => void }): ReactNode {
@@ -34,31 +34,34 @@ export function RefusedList({ close }: { readonly close: () => void }): ReactNod
   )
 }
 
-/** What was booked; only its type, where it was refused because its data makes no sense. */
-function sayClaim({ type, version, data }: Claim): string {
+/** What was said and of which item; only its type, where it was refused because its data makes no sense. */
+function sayClaim(topic: string, { type, version, data, stream }: Claim) {
+  if (topic === orders.name) {
+    const placed = client.model.order(stream).get()?.placed
+    return { said: placed ? `${type}, order ${sayOrder(placed)}` : type, sku: placed?.sku ?? '' }
+  }
   try {
     inventory.check(type, version, data)
-    return sayHappening({ type, data } as Booked)
+    return { said: sayHappening({ type, data } as Booked), sku: stream }
   } catch {
-    return type
+    return { said: type, sku: stream }
   }
 }
 
 function RefusedEvent({ refused }: { readonly refused: Refused }): ReactNode {
   const claim = parseClaim(refused.line)
-  const { stream, data } = claim
+  const { said, sku } = sayClaim(refused.topic, claim)
   return (
     <li className="refused-event">
       <p className="line-what">
-        <Icon name="alert" /> {sayClaim(claim)}:{' '}
-        <a href={`#item/${encodeURIComponent(stream)}`}>
-          {client.model.item(stream).get()?.name || stream}
-        </a>
+        <Icon name="alert" /> {said}
+        {sku && ': '}
+        <a href={`#item/${encodeURIComponent(sku)}`}>{client.model.item(sku).get()?.name || sku}</a>
       </p>
       <p>{sayRefusal(refused)}</p>
       <details>
         <summary>{refused.refusal.code}</summary>
-        <pre>{JSON.stringify(data, undefined, 2)}</pre>
+        <pre>{JSON.stringify(claim.data, undefined, 2)}</pre>
       </details>
       <button type="button" onClick={() => void client.refused.discard(refused.id)}>
         Discard

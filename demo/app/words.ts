@@ -53,6 +53,8 @@ export function sayHappening({ type, data }: Booked): string {
       return `Asked for ${count(data.quantity)} more`
     case 'StockOrdered':
       return `${count(data.quantity)} on their way`
+    case 'tidemark.DeadLettered':
+      return `Set aside after ${count(data.attempts)} tries`
   }
 }
 
