@@ -40,4 +40,16 @@ export const regressions: readonly Regression[] = [
     seed: 286,
     was: 'L2: a log whose reading was forbidden for a while was never asked for again on that link.',
   },
+  {
+    seed: 1857,
+    was: 'L2: a log was called held for ever, when its entries came back without a verdict.',
+  },
+  {
+    seed: 2173,
+    was: 'L3: nobody submitted what a tab had written just before it died, for it had rung no bell.',
+  },
+  {
+    seed: 4419,
+    was: 'I5: rows of another tab overtook one whose write the leading tab had not heard the end of.',
+  },
 ]
