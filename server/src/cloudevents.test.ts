@@ -213,8 +213,15 @@ test('[B12] an id that is no UUID becomes the same UUID every time, another one 
 })
 
 test('[B12] a message that was sent again on purpose keeps its id', () => {
-  const event = eventOf(foreign({}, { id: `${id}#2`, label: 'T' })).event
-  expect(event.id).toBe(id)
+  const properties = { 'tidemark-resend': 2 }
+  expect(eventOf(foreign({}, { id: `${id}#2`, label: 'T', properties })).event.id).toBe(id)
+})
+
+test('[B12] a publisher may number its own messages like that, and each is another event', () => {
+  const [fifth, sixth] = ['order#5', 'order#6'].map(
+    (own) => eventOf(foreign({}, { id: own, label: 'T' })).event.id,
+  )
+  expect(fifth).not.toBe(sixth)
 })
 
 test('[B12] reading a message twice gives the same bytes, also when it is delivered again', () => {

@@ -15,7 +15,7 @@ import {
   uuidPattern,
 } from '@tidemark/shared'
 import { v5 } from 'uuid'
-import type { Attributes, Message, Received } from './broker/broker.ts'
+import { type Attributes, type Message, type Received, resendProperty } from './broker/broker.ts'
 import { memberText } from './json.ts'
 
 /** Ids that are no UUIDs become UUIDs in this namespace, by their source and themselves. */
@@ -160,9 +160,11 @@ function openStructured(text: string): { attributes: Attributes; data: string } 
   return { attributes, data: oneLine(memberText(text, 'data') ?? 'null') }
 }
 
-function findId(attributes: Attributes, { id }: Received, source: string): string {
-  // A message that was sent again on purpose has a counter behind its id.
-  const given = textOf(attributes['id']) ?? textOf(id)?.replace(/#\d+$/, '')
+function findId(attributes: Attributes, { id, properties }: Received, source: string): string {
+  // A message that was sent again on purpose has a counter behind its id, and says so.
+  const counter = `#${properties[resendProperty]}`
+  const first = id.endsWith(counter) ? id.slice(0, -counter.length) : id
+  const given = textOf(attributes['id']) ?? textOf(first)
   if (given === undefined) throw malformed('no id: neither a CloudEvents id nor a message id')
   return uuidOf(given) ?? v5(`${source}\n${given}`, foreignIds)
 }

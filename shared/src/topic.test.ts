@@ -59,6 +59,10 @@ test('a name that could not travel as a topic is a mistake of the programmer', (
   expect(() => topic('stock', { 'Stock Received': z.object({}) })).toThrow('is a name of letters')
 })
 
+test('an app declares none of the types that Tidemark publishes itself', () => {
+  expect(() => topic('stock', { 'tidemark.DeadLettered': z.object({}) })).toThrow('own types')
+})
+
 test('an asynchronous schema is a mistake of the programmer', () => {
   const slow = topic('slow', { Checked: z.object({}).refine(async () => true) })
   expect(() => slow.check('Checked', 1, {})).toThrow()

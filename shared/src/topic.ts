@@ -7,6 +7,7 @@ import { assert } from './assert.ts'
 import { type ErrorDetails, TidemarkError } from './errors.ts'
 import { type Draft, type Entry, namePattern } from './event.ts'
 import { fixedLimits } from './limits.ts'
+import { isReservedType } from './reserved.ts'
 
 /** The schemas of a topic's event types, by the type's name. */
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>
@@ -80,6 +81,9 @@ export function topic<const Name extends string, const S extends Schemas>(
       namePattern.test(each) && each.length <= fixedLimits.nameLengthMax,
       `"${each}" is a name of letters, digits, dots, dashes and underscores`,
     )
+  }
+  for (const type of Object.keys(schemas)) {
+    assert(!isReservedType(type), `"${type}" is not one of Tidemark's own types`)
   }
   const versions = Object.fromEntries(Object.keys(schemas).map((type) => [type, 1]))
   const schemaOf = (type: string) => (Object.hasOwn(schemas, type) ? schemas[type] : undefined)

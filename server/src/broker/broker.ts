@@ -5,6 +5,12 @@
  */
 import type { TidemarkError } from '@tidemark/shared'
 
+/**
+ * The header that says how often a message was sent again on purpose. Its id then ends in `#` and that
+ * number, which passes the broker's window of duplicates; a foreign id may end like that by itself.
+ */
+export const resendProperty = 'tidemark-resend'
+
 /** A CloudEvents 1.0 message. */
 export interface Message {
   /** The event's id at every hop, also when it is sent again. */

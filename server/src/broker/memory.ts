@@ -20,6 +20,7 @@ import {
   type Receiver,
   type ReceiverOptions,
   type Settlement,
+  resendProperty,
 } from './broker.ts'
 
 /** What a memory broker needs. Give several the same namespace and they are several clients of one broker. */
@@ -315,7 +316,10 @@ function toEnvelope(message: Message): Envelope {
     contentType: String(attributes['datacontenttype'] ?? ''),
     bytes,
     properties: { ...properties, ...attributes },
-    payload: message,
+    payload:
+      resend === undefined
+        ? message
+        : { ...message, properties: { ...properties, [resendProperty]: resend } },
   }
 }
 

@@ -8,7 +8,14 @@ import type {
   ServiceBusReceiver,
 } from '@azure/service-bus'
 import { TidemarkError } from '@tidemark/shared'
-import type { Attributes, Broker, Message, Received, Settlement } from './broker.ts'
+import {
+  type Attributes,
+  type Broker,
+  type Message,
+  type Received,
+  resendProperty,
+  type Settlement,
+} from './broker.ts'
 
 /** Why a message cannot be sent whatever happens, if so. */
 export function findUnsendable(
@@ -67,10 +74,11 @@ function prefixed(name: string): string {
 
 /** A message as the SDK sends it: CloudEvents in AMQP binary mode. */
 export function toServiceBus(message: Message): ServiceBusMessage {
-  const { key, attributes, body, correlationId, properties } = message
+  const { key, attributes, body, correlationId, properties, resend } = message
   const label = message.label ?? attributes['type']
   const { datacontenttype } = attributes
   const applicationProperties: Record<string, string | number | boolean> = { ...properties }
+  if (resend !== undefined) applicationProperties[resendProperty] = resend
   for (const name in attributes) {
     const value = attributes[name]
     if (value !== undefined && name !== 'datacontenttype') {

@@ -64,8 +64,9 @@ export class Session {
     if (!lost) return
     this.stop()
     this.#lost = undefined
-    this.#keeper.released(this, true)
+    // The holder's link goes first: while it lives it would take the messages that are let go here.
     lost()
+    this.#keeper.released(this, true)
   }
 
   /** Stops its timer. */
