@@ -3,7 +3,7 @@
  * it, and keep their own books by the caller's key, so the same call made again changes nothing.
  */
 import { DatabaseSync } from 'node:sqlite'
-import { sleep, system } from '@tidemark/shared'
+import { sleep, system as realSystem } from '@tidemark/shared'
 import { refuse } from '@tidemark/server/consumer'
 import { suppliedMax } from './suppliers.ts'
 
@@ -37,7 +37,7 @@ const known: ReadonlyMap<string, { readonly isOpen: boolean }> = new Map([
 const thinkingMs = 800
 
 /** Opens their books, a SQLite file that nobody else writes to. */
-export function openOutside(file: string): Outside {
+export function openOutside(file: string, system = realSystem): Outside {
   const database = new DatabaseSync(file)
   database.exec(`
     pragma journal_mode = wal;

@@ -3,13 +3,14 @@
  * cannot be, those before it are undone in reverse. Every act is a line in the service's ledger and an
  * event for whoever placed the order, written in the transaction that moves the saga on.
  */
-import { refuse, saga, type Saga, step } from '@tidemark/server/consumer'
+import { type ConsumeOptions, refuse, saga, type Saga, step } from '@tidemark/server/consumer'
 import type { SqliteTx } from '@tidemark/server/consumer/processed/sqlite'
 import { inventory, orders } from './events.ts'
 import type { Outside } from './outside.ts'
+import { priceOf } from './suppliers.ts'
 
 /** What is to be bought. */
-export interface Purchase {
+interface Purchase {
   /** The order's stream. */
   readonly order: string
   readonly sku: string
@@ -24,6 +25,9 @@ export const purchaseTables = `
   create table if not exists purchases
     (nth integer primary key, order_id text not null, act text not null, reserved integer not null) strict;
 `
+
+/** Refusals whose words are for people. What else goes wrong is for those who run the service. */
+const refusals: ReadonlySet<string> = new Set(['BUDGET_SPENT', 'CLOSED', 'TOO_MANY'])
 
 /** What the service may have spent, in whole euros. */
 const budget = 100_000
@@ -95,8 +99,8 @@ const place = (outside: Outside) =>
     },
   })
 
-/** The saga. Its last word is for the item where it worked out, and for the order where it did not. */
-export const purchaseSaga = (outside: Outside): Saga<Purchase, SqliteTx> =>
+/** Its last word is for the item where it worked out, and for the order where it did not. */
+const purchaseSaga = (outside: Outside): Saga<Purchase, SqliteTx> =>
   saga<Purchase, SqliteTx>({
     name: 'purchase',
     // After a crash in the middle of a call, the saga goes on when this and a little more has passed.
@@ -105,8 +109,33 @@ export const purchaseSaga = (outside: Outside): Saga<Purchase, SqliteTx> =>
     ended(outcome, { order, sku, quantity }, { emit, code, reason }) {
       if (outcome === 'completed') emit(inventory.stream(sku).StockOrdered({ quantity }))
       if (outcome === 'compensated') {
-        const why = reason ?? 'It could not be bought.'
+        const why =
+          reason && refusals.has(code ?? '') ? reason : 'The supplier could not be reached.'
         emit(orders.stream(order).OrderFailed({ code: code ?? 'UNKNOWN', reason: why }))
       }
     },
   })
+
+/** The consumer of orders: what it needs beside a broker and its database. */
+export function orderDesk(
+  outside: Outside,
+): Omit<ConsumeOptions<typeof orders, SqliteTx>, 'broker' | 'processed'> {
+  const purchase = purchaseSaga(outside)
+  return {
+    name: 'order-desk',
+    emits: [inventory],
+    sagas: [purchase],
+    // Somebody is looking at the screen: three quick tries, then a person is asked.
+    attemptsMax: 3,
+    retry: { firstMs: 250, maxMs: 1_000 },
+    on: {
+      async OrderPlaced({ stream: order, data }, { start }) {
+        const { sku, quantity, supplier } = data
+        // A mistake of this service, and not the order's: nothing that it could say would be of use to anyone.
+        if (!outside.knows(supplier)) throw new Error(`no terms are known for ${supplier}`)
+        const amount = quantity * priceOf(sku)
+        await start(purchase, { order, sku, quantity, supplier, amount })
+      },
+    },
+  }
+}

@@ -14,8 +14,7 @@ import { type DomainEvent, fold } from '@tidemark/shared'
 import { inventory, isLow, type Item, item, orders, reorderQuantity } from './events.ts'
 import { openOutside } from './outside.ts'
 import { sayReady } from './processes.ts'
-import { purchaseSaga, purchaseTables } from './purchase.ts'
-import { priceOf } from './suppliers.ts'
+import { orderDesk, purchaseTables } from './purchase.ts'
 
 const { values } = parseArgs({
   options: { data: { type: 'string', default: join(import.meta.dirname, '.data') } },
@@ -72,34 +71,9 @@ const purchasing = await consume(inventory, {
 })
 
 const outside = openOutside(join(values.data, 'outside.db'))
-const purchase = purchaseSaga(outside)
-
-const orderDesk = await consume(orders, {
-  name: 'order-desk',
-  broker,
-  processed,
-  emits: [inventory],
-  sagas: [purchase],
-  // Somebody is looking at the screen: three quick tries, then a person is asked.
-  attemptsMax: 3,
-  retry: { firstMs: 250, maxMs: 1_000 },
-  on: {
-    async OrderPlaced({ stream, data }, { start }) {
-      const { sku, quantity, supplier } = data
-      // A mistake of this service, and not the order's: nothing that it could say would be of use to anyone.
-      if (!outside.knows(supplier)) throw new Error(`no terms are known for ${supplier}`)
-      await start(purchase, {
-        order: stream,
-        sku,
-        quantity,
-        supplier,
-        amount: quantity * priceOf(sku),
-      })
-    },
-  },
-})
+const desk = await consume(orders, { ...orderDesk(outside), broker, processed })
 sayReady(async () => {
-  await Promise.all([purchasing.close(), orderDesk.close()])
+  await Promise.all([purchasing.close(), desk.close()])
   await broker.close()
   outside.close()
   database.close()
