@@ -10,6 +10,7 @@ describe('the memory broker', () => {
     return {
       lockMs,
       connect: () => createMemoryBroker({ system, namespace }),
+      expireLocks: async () => namespace.faults.expireLocks('*'),
       close: async () => namespace.close(),
     }
   })

@@ -1,7 +1,7 @@
 /** Connections to a namespace, and how long we wait for them: the SDK's promises have been seen to hang. */
 import type { ServiceBusClient } from '@azure/service-bus'
 import { type System, TidemarkError } from '@tidemark/shared'
-import { runWithin } from '../deadline.ts'
+import { withDeadline } from '../deadline.ts'
 
 /** What every part of the adapter goes by. */
 export interface Settings {
@@ -79,15 +79,19 @@ export async function endQuietly(
   settings: Settings,
   open: { close(): Promise<void> },
 ): Promise<void> {
-  await answered(settings, 'closing', () => open.close()).catch(() => {})
+  await answered(settings, 'closing', open.close()).catch(() => {})
 }
 
-/** Waits for the SDK no longer than `answerMsMax`. */
+/**
+ * Waits for the SDK no longer than `answerMsMax`. It is not told to give up: a link that it closes for
+ * an abort while the broker detaches it with an error is a rejection that nobody handles, and the end of the process.
+ * Its own timeouts are shorter than ours.
+ */
 export const answered = <T>(
   { system, answerMsMax }: Settings,
   what: string,
-  run: (signal: AbortSignal) => Promise<T>,
-): Promise<T> => runWithin(system, answerMsMax, () => unanswered(what, answerMsMax), run)
+  promise: Promise<T>,
+): Promise<T> => withDeadline(system, answerMsMax, promise, () => unanswered(what, answerMsMax))
 
 /** What it means that there was no answer. */
 export const unanswered = (what: string, ms: number): TidemarkError =>

@@ -75,7 +75,7 @@ async function take(
         others.push(found)
         throw new WorkFailed('the work on a message failed', { cause: error })
       })
-      await answered(settings, 'a settlement', () => apply(receiver, found, settlement))
+      await answered(settings, 'a settlement', apply(receiver, found, settlement))
       return true
     }
     return false
@@ -89,9 +89,7 @@ async function take(
 async function* look(settings: Settings, receiver: ServiceBusReceiver): AsyncGenerator<Received> {
   for (;;) {
     // Each peek of a connection goes on where its last one ended, and only at the end is there nothing.
-    const page = await answered(settings, 'a peek', (abortSignal) =>
-      receiver.peekMessages(peekedAtOnce, { abortSignal }),
-    )
+    const page = await answered(settings, 'a peek', receiver.peekMessages(peekedAtOnce))
     if (page.length === 0) return
     yield* page.map(fromServiceBus)
   }
@@ -127,7 +125,7 @@ async function abandonQuietly(
   receiver: ServiceBusReceiver,
   original: ServiceBusReceivedMessage,
 ): Promise<void> {
-  await answered(settings, 'giving back', () => receiver.abandonMessage(original)).catch(() => {})
+  await answered(settings, 'giving back', receiver.abandonMessage(original)).catch(() => {})
 }
 
 /** Carries what the caller's own work threw past the translation of the SDK's errors. */

@@ -270,21 +270,20 @@ export class SessionsReceiver implements Receiver {
   /** The next session that has messages; `undefined` where there was none for a while. */
   async #accept(client: ServiceBusClient): Promise<ServiceBusSessionReceiver | undefined> {
     const { topic, subscription, holdMsMax } = this.#options
-    const { signal } = this.#closing
+    const accepting = client.acceptNextSession(topic, subscription, {
+      receiveMode: 'peekLock',
+      skipParsingBodyAsJson: true,
+      maxAutoLockRenewalDurationInMs: holdMsMax ?? defaultHoldMsMax,
+    })
     try {
-      // The SDK gives an accept up only when it is answered; a session that comes then, it closes.
-      return await answered(this.#settings, 'accepting a session', (deadline) =>
-        unlessAborted(
-          signal,
-          client.acceptNextSession(topic, subscription, {
-            receiveMode: 'peekLock',
-            skipParsingBodyAsJson: true,
-            maxAutoLockRenewalDurationInMs: holdMsMax ?? defaultHoldMsMax,
-            abortSignal: AbortSignal.any([deadline, signal]),
-          }),
-        ),
-      )
+      const accepted = answered(this.#settings, 'accepting a session', accepting)
+      return await unlessAborted(this.#closing.signal, accepted)
     } catch (error) {
+      // A session that comes when nobody wants it any more is for others.
+      accepting.then(
+        (late) => endQuietly(this.#settings, late),
+        () => {},
+      )
       if (lastCode(error) === 'ServiceTimeout') return undefined
       throw error
     }

@@ -14,6 +14,7 @@ describe('Service Bus on the emulator', () => {
     return {
       lockMs,
       connect: () => serviceBus({ connectionString }),
+      expireLocks: () => emulator.faults.expireLocks('*'),
       close: () => emulator.close(),
     }
   })
@@ -178,6 +179,19 @@ test('[B16] a message whose link was cut is not waited for: settling it says LOC
     code: 'LOCK_LOST',
   })
   expect(performance.now() - startedAt).toBeLessThan(500)
+})
+
+test('[B16] sessions that are lost while their receiver closes are nobody’s unhandled rejection', async () => {
+  const { emulator, broker } = await open()
+  for (let round = 0; round < 10; round += 1) {
+    const reader = broker.receiver({ topic: 'contract', subscription: 'sessions', sessions: 4 })
+    await broker.publish('contract', [message(round, `a-${round}`), message(round, `b-${round}`)])
+    for (const one of await reader.receive(10, 1_000)) {
+      await reader.settle(one, { type: 'complete' })
+    }
+    await reader.close()
+    await emulator.faults.expireLocks('*')
+  }
 })
 
 test('[B17] a receiver that died without a word is made anew', async () => {

@@ -197,12 +197,9 @@ class ServiceBus implements PeekableBroker {
   }
 
   #createBatch(topic: string): Promise<ServiceBusMessageBatch> {
-    return this.#call(`a batch for ${topic}`, (abortSignal) =>
-      this.#sender(topic).createMessageBatch({
-        maxSizeInBytes: Math.min(this.limits.messageBytesMax, batchBytesMax),
-        abortSignal,
-      }),
-    )
+    const maxSizeInBytes = Math.min(this.limits.messageBytesMax, batchBytesMax)
+    const creating = this.#sender(topic).createMessageBatch({ maxSizeInBytes })
+    return answered(this.#settings, `a batch for ${topic}`, creating)
   }
 
   async #sendOne(topic: string, message: Message | undefined): Promise<PublishResult> {
@@ -215,19 +212,14 @@ class ServiceBus implements PeekableBroker {
     try {
       const content = parcel.single ? toServiceBus(parcel.single) : parcel.batch
       assert(content, 'a parcel has a batch or a single message')
-      await this.#call(`a send to ${topic}`, (abortSignal) =>
-        this.#sender(topic).sendMessages(content, { abortSignal }),
-      )
+      const sending = this.#sender(topic).sendMessages(content)
+      await answered(this.#settings, `a send to ${topic}`, sending)
       return undefined
     } catch (error) {
       return this.#heed(topic, error)
     } finally {
       this.#sends.leave()
     }
-  }
-
-  #call<T>(what: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return answered(this.#settings, what, run)
   }
 
   #sender(topic: string): ServiceBusSender {
