@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { Worker } from 'node:worker_threads'
 import type { LogName, Position } from '@tidemark/shared'
 import { isTidemarkError, system } from '@tidemark/shared'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -159,6 +161,27 @@ test('[G1] two processes on one file take turns without a gap, a repeat or a sta
   expect(await one(right, shared)).toMatchObject({ position: 31, fresh: false })
   await left.close()
   await right.close()
+})
+
+test('[G11] a file that another process writes to just now is opened once that has let go', async () => {
+  await sqliteLog(path).close()
+  // Opening is synchronous, so whoever holds the lock meanwhile has to live in another thread.
+  const holder = new Worker(
+    `const { DatabaseSync } = require('node:sqlite')
+     const { parentPort, workerData } = require('node:worker_threads')
+     const database = new DatabaseSync(workerData)
+     database.exec('begin immediate')
+     parentPort.postMessage('held')
+     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+     database.exec('commit')
+     database.close()`,
+    { eval: true, workerData: path },
+  )
+  await once(holder, 'message')
+  const log = sqliteLog(path)
+  expect(await one(log)).toMatchObject({ type: 'accepted', position: 1 })
+  await log.close()
+  await once(holder, 'exit')
 })
 
 test('a closed log says so', async () => {

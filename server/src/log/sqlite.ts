@@ -47,6 +47,9 @@ import {
   translating,
 } from './sqlite-file.ts'
 
+/** How long opening a file waits for other processes that write to it, in ms. */
+const openMsMax = 5_000
+
 /** Where a SQLite log lives. */
 export interface SqliteLogOptions {
   readonly system?: System
@@ -59,7 +62,7 @@ export interface SqliteLogOptions {
 export function sqliteLog(path: string, options: SqliteLogOptions = {}): Log {
   const opened = translating(() => {
     const bytes = path === ':memory:' ? 0 : (statSync(path, { throwIfNoEntry: false })?.size ?? 0)
-    const database = new DatabaseSync(path)
+    const database = new DatabaseSync(path, { timeout: openMsMax })
     try {
       checkFile(database, bytes)
       return database
@@ -87,18 +90,20 @@ class SqliteLog implements Log {
   constructor(database: DatabaseSync, system: System) {
     this.#database = database
     this.#system = system
-    // FULL: a commit that was answered survives a power cut. A lock is waited for shortly, since we
-    // are on the thread that serves everybody. Runs of entries are long, so larger pages are fewer to
+    // FULL: a commit that was answered survives a power cut. While a file is opened another gateway may
+    // write to it, or repair what a killed one left. Runs of entries are long, so larger pages are fewer to
     // write (a file keeps those it was made with). A checkpoint at 32 MiB, and the WAL is cut back to 64.
     database.exec(`
-      pragma page_size = 8192;
-      pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 100;
+      pragma busy_timeout = ${openMsMax}; pragma page_size = 8192;
+      pragma journal_mode = wal; pragma synchronous = full;
       pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864;
       pragma cache_size = -32768; pragma foreign_keys = off;
     `)
     this.#epoch = prepareFile(database, system)
     this.#statements = prepareStatements(database)
     checkHeads(database)
+    // From now on a lock is waited for shortly, since we are on the thread that serves everybody.
+    database.exec('pragma busy_timeout = 100')
   }
 
   async append(chains: readonly (readonly Attempt[])[]): Promise<readonly (readonly Outcome[])[]> {
