@@ -4,9 +4,11 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { type LogName, logKey } from '@tidemark/shared'
+import type { LogName } from '@tidemark/shared'
+import { readEntry } from '../lines.ts'
 import type { Seen } from './broker.ts'
 import { fileIn } from './child.ts'
+import type { DeviceVerdict } from './device.ts'
 import { service } from './orders.ts'
 
 /** A log as its file has it. */
@@ -35,6 +37,41 @@ export interface BooksEvidence {
   readonly sagas: readonly { readonly cause: string; readonly state: string }[]
 }
 
+/** Everything that is known at the end of a run. */
+export interface Evidence {
+  readonly appended: readonly {
+    readonly device: string
+    readonly log: LogName
+    readonly lines: readonly string[]
+  }[]
+  readonly verdicts: readonly {
+    readonly log: LogName
+    readonly id: string
+    readonly verdict: DeviceVerdict
+  }[]
+  readonly logs: readonly LogEvidence[]
+  readonly books: BooksEvidence
+  readonly seen: readonly Seen[]
+  readonly calls: readonly {
+    readonly cause: string
+    readonly step: string
+    readonly half: string
+    readonly key: string
+  }[]
+  readonly terms: readonly {
+    readonly scope: string
+    readonly term: number
+    readonly cursor: number
+  }[]
+  /** Ids of the messages that lie at the broker, by subscription. */
+  readonly dead: { readonly gateway: readonly string[]; readonly books: readonly string[] }
+  readonly inFlight: {
+    readonly gateway: readonly string[]
+    readonly books: readonly string[]
+    readonly witness: readonly string[]
+  }
+}
+
 const query = (database: DatabaseSync, sql: string, ...values: readonly (string | number)[]) =>
   database.prepare(sql).all(...values)
 
@@ -57,9 +94,9 @@ export const readLogs = (folder: string): readonly LogEvidence[] =>
       const key = Number(row['log'])
       const runs = query(
         database,
-        'select lines from entries where key / ? = ? order by key',
-        span,
-        key,
+        'select lines from entries where key > ? and key < ? order by key',
+        key * span,
+        (key + 1) * span,
       )
       const [relayed] = query(database, 'select cursor from relayed where log = ?', key)
       return {
@@ -133,6 +170,6 @@ export function logOf({ attributes }: Seen): LogName | undefined {
   return { topic, scope }
 }
 
-/** A log by its name. */
-export const byName = (logs: readonly LogEvidence[], name: LogName): LogEvidence | undefined =>
-  logs.find(({ log }) => logKey(log) === logKey(name))
+/** All entries of all logs. */
+export const entriesOf = (logs: readonly LogEvidence[]) =>
+  logs.flatMap(({ log, lines }) => lines.map((line) => ({ log, ...readEntry(line) })))

@@ -2,17 +2,15 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { LogName } from '@tidemark/shared'
 import { Random } from '../random.ts'
-import { createLines, fileIn, type Orders } from './child.ts'
-import type { DeviceVerdict } from './device.ts'
-import { readBooks, readLines, readLogs, readMarkers, readSeen } from './evidence.ts'
+import { fileIn } from './child.ts'
+import { type Evidence, readBooks, readLines, readLogs, readMarkers, readSeen } from './evidence.ts'
 import type { Gap } from './gaps.ts'
 import { healAndWait, mend, peekBroker } from './heal.ts'
-import { startLoad } from './load.ts'
 import { makePlan, setTargets, type Targets } from './plan.ts'
-import { type BrokerProcess, type End, openSlot, type Slot, startBroker } from './slots.ts'
-import { type Evidence, judge, judgeBalance } from './verdict.ts'
+import type { BrokerProcess, End, Slot } from './slots.ts'
+import { judge, judgeBalance } from './verdict.ts'
+import { startWorld, type World } from './world.ts'
 
 /** What a run is asked to do. */
 export interface FaultsOptions {
@@ -59,7 +57,7 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsResult> {
     options.gap,
     Math.min(eachMin, Math.ceil(options.kills / 7)),
   )
-  const world = await startWorld(folder, options, random, targets)
+  const world = await startWorld({ ...options, folder, random, targets })
   say(`seed ${seed}: ${[...targets.values()].reduce((a, b) => a + b, 0)} kills, in ${folder}`)
   try {
     await killAll(world, options, targets)
@@ -78,66 +76,6 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsResult> {
     await world.close()
     if (!options.isKept && !world.isWrong) await rm(folder, { recursive: true, force: true })
   }
-}
-
-/** Everything that runs. */
-interface World {
-  readonly folder: string
-  readonly random: Random
-  readonly orders: Orders
-  readonly broker: BrokerProcess
-  readonly slots: readonly Slot[]
-  readonly load: ReturnType<typeof startLoad>
-  readonly ends: End[]
-  readonly verdicts: { log: LogName; id: string; verdict: DeviceVerdict }[]
-  isHealing: boolean
-  isWrong: boolean
-  close(): Promise<void>
-}
-
-async function startWorld(
-  folder: string,
-  { without }: FaultsOptions,
-  random: Random,
-  targets: Targets,
-): Promise<World> {
-  const began = { folder, originMs: Date.now(), without }
-  const broker = await startBroker({ ...began, connectionString: '' })
-  const orders: Orders = { ...began, connectionString: broker.connectionString }
-  const ends: End[] = []
-  const verdicts: World['verdicts'] = []
-  const state = { isHealing: false, isWrong: false }
-  const onBegin = (slot: Slot): void => {
-    slot.arm(state.isHealing ? {} : makePlan(random, slot.kind, targets, readMarkers(folder)))
-  }
-  const open = (kind: Slot['kind']): Slot =>
-    openSlot({ kind, orders, onBegin, onEnd: (_kind, end) => ends.push(end) })
-  const slots = [open('gateway'), open('gateway'), open('consumer'), open('consumer')]
-  const note = createLines(fileIn(folder, 'appended'))
-  const gateways = slots.filter(({ kind }) => kind === 'gateway')
-  const load = startLoad(
-    random.fork('load'),
-    gateways.map((slot) => () => slot.address),
-    {
-      onAppended: (device, log, lines) => note({ device, log, lines }),
-      onVerdict: (log, id, verdict) => verdicts.push({ log, id, verdict }),
-    },
-  )
-  return Object.assign(state, {
-    folder,
-    random,
-    orders,
-    broker,
-    slots,
-    load,
-    ends,
-    verdicts,
-    async close() {
-      load.close()
-      await Promise.all(slots.map((slot) => slot.close()))
-      await broker.close()
-    },
-  })
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -4,10 +4,9 @@ import { serviceBus } from '@tidemark/server/broker/service-bus'
 import { listHeld, redrive } from '@tidemark/server/consumer'
 import { sqliteProcessed } from '@tidemark/server/consumer/processed/sqlite'
 import { fileIn } from './child.ts'
-import { readBooks, readLogs, readSeen } from './evidence.ts'
+import { type Evidence, readBooks, readLogs, readSeen } from './evidence.ts'
 import type { Load } from './load.ts'
 import { handledTypes, orders, service } from './orders.ts'
-import type { Evidence } from './verdict.ts'
 
 /** What has to come to rest. */
 export interface Restless {
@@ -79,7 +78,11 @@ export async function peekBroker(
   try {
     return {
       dead: { gateway: await look('gateway', true), books: await look(service, true) },
-      inFlight: { gateway: await look('gateway', false), books: await look(service, false) },
+      inFlight: {
+        gateway: await look('gateway', false),
+        books: await look(service, false),
+        witness: await look('witness', false),
+      },
     }
   } finally {
     await broker.close()

@@ -75,7 +75,7 @@ export const brokerConfig = JSON.stringify({
               },
               {
                 Name: 'witness',
-                Properties: { LockDuration: 'PT1M', MaxDeliveryCount: 1000 },
+                Properties: { LockDuration: 'PT5S', MaxDeliveryCount: 1000 },
               },
             ],
           },

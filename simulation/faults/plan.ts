@@ -45,14 +45,13 @@ export function makePlan(
     const target = targets.get(gap) ?? 0
     return target === 0 ? 0 : 1 - (hits.get(gap) ?? 0) / target
   }
-  const neediest = (gaps: readonly Gap[]): Plan => {
-    const [gap] = gaps.toSorted((a, b) => lack(b) - lack(a))
-    return gap && lack(gap) > 0 ? { [gap]: 1 + random.below(passesMax[gap]) } : {}
-  }
-  const gaps = gapsOf[kind]
+  const neediest = (gaps: readonly Gap[]): Gap | undefined =>
+    gaps.filter((gap) => lack(gap) > 0).toSorted((one, other) => lack(other) - lack(one))[0]
+  const passes = (gap: Gap | undefined): Plan =>
+    gap ? { [gap]: 1 + random.below(passesMax[gap]) } : {}
+  const own = neediest(gapsOf[kind].filter((gap) => !isRelays(gap)))
+  const relays = neediest(gapsOf[kind].filter(isRelays))
   // Only the gateway that has the lease passes the relay's gaps, so either has another one to die in too.
-  return {
-    ...neediest(gaps.filter((gap) => !isRelays(gap))),
-    ...neediest(gaps.filter(isRelays)),
-  }
+  const isRelaysTurn = relays && (!own || lack(relays) >= lack(own))
+  return { ...passes(own), ...(isRelaysTurn && passes(relays)) }
 }

@@ -127,14 +127,12 @@ export function openSlot(options: {
     },
   }
   const live = async (): Promise<void> => {
-    while (!isClosed) {
-      const beginning = begin(now, orders)
-      // The next one loads while this one lives, and not while it starts.
-      void beginning.then(() => {
-        if (!isClosed) spare ??= load(kind, orders.folder)
-      })
-      address = await beginning
+    for (;;) {
+      address = await begin(now, orders)
+      if (isClosed) return
       if (address !== undefined) onBegin(slot)
+      // The next one loads while this one lives, and not while it starts.
+      spare ??= load(kind, orders.folder)
       const end = await now.ended
       address = undefined
       if (isClosed) return

@@ -2,55 +2,14 @@
  * The invariants, judged from the evidence of a run after everything has healed. What the log, the devices
  * and the broker say is judged by the simulation's own checks; here is what only services and leases break.
  */
-import { type LogName, logKey } from '@tidemark/shared'
 import { Judge } from '../checks.ts'
-import { type Invariant, invariants, Violation } from '../invariants.ts'
-import { idOf, readEntry } from '../lines.ts'
+import { Violation } from '../invariants.ts'
+import { idOf } from '../lines.ts'
 import type { Seen } from './broker.ts'
-import type { DeviceVerdict } from './device.ts'
-import { type BooksEvidence, type LogEvidence, logOf } from './evidence.ts'
+import { Broken, demand } from './demand.ts'
+import { entriesOf, type Evidence, logOf } from './evidence.ts'
+import { judgeOrder, judgeSagas, judgeTerms } from './ledgers.ts'
 import { handledTypes } from './orders.ts'
-import { stepNames } from './order-saga.ts'
-
-/** What only these checks look at. */
-const others = {
-  I9: 'Each event has its effect once, and its answer is in the log once.',
-  I15: 'Published = processed + parked + dead letters + in flight.',
-  I16: 'What is accepted is published, and has its effects in the order of its stream.',
-  I17: 'A saga that turned ends with each completed step compensated once, in reverse, or needs a person.',
-  I19: 'Nobody writes under an older lease after somebody has written under a newer one.',
-} as const
-
-/** Everything that is known at the end of a run. */
-export interface Evidence {
-  readonly appended: readonly {
-    readonly device: string
-    readonly log: LogName
-    readonly lines: readonly string[]
-  }[]
-  readonly verdicts: readonly {
-    readonly log: LogName
-    readonly id: string
-    readonly verdict: DeviceVerdict
-  }[]
-  readonly logs: readonly LogEvidence[]
-  readonly books: BooksEvidence
-  readonly seen: readonly Seen[]
-  readonly calls: readonly {
-    readonly cause: string
-    readonly step: string
-    readonly half: string
-    readonly key: string
-  }[]
-  readonly terms: readonly {
-    readonly scope: string
-    readonly term: number
-    readonly cursor: number
-  }[]
-  /** Ids of the messages that lie at the broker, by subscription. */
-  readonly dead: { readonly gateway: readonly string[]; readonly books: readonly string[] }
-  readonly inFlight: { readonly gateway: readonly string[]; readonly books: readonly string[] }
-}
 
 /** What is wrong, one sentence for each check that failed. */
 export function judge(
@@ -66,15 +25,6 @@ export function judge(
       throw error
     }
   })
-}
-
-class Broken extends Error {}
-
-function demand(isTrue: boolean, invariant: Invariant | keyof typeof others, what: string): void {
-  if (isTrue) return
-  const sentence =
-    invariant in others ? others[invariant as 'I17'] : invariants[invariant as Invariant]
-  throw new Broken(`${invariant} ${sentence} ${what}`)
 }
 
 /** Devices, verdicts, the log and the broker, by the checks that the simulation has. */
@@ -116,9 +66,6 @@ function repliedLine(message: Seen): string | undefined {
   const { subject: stream, type, causationid: causationId } = attributes
   return JSON.stringify({ id, stream, type, causationId, data: JSON.parse(body) })
 }
-
-const entriesOf = (logs: readonly LogEvidence[]) =>
-  logs.flatMap(({ log, lines }) => lines.map((line) => ({ log, ...readEntry(line) })))
 
 const isHandled = ({ attributes }: Seen): boolean =>
   handledTypes.includes(String(attributes['type']))
@@ -206,81 +153,6 @@ export function judgeBalance({ seen, books, dead, inFlight }: Evidence): void {
       'I15',
       `${found} of ${malformed} malformed messages are dead letters of ${name}.`,
     )
-  }
-}
-
-/** The first effects of a stream come in the order of its events. */
-function judgeOrder({ logs, books }: Evidence): void {
-  const places = new Map(
-    entriesOf(logs).map(({ log, event, revision }) => [
-      event.id,
-      { stream: `${logKey(log)}/${event.stream}`, revision },
-    ]),
-  )
-  const reached = new Map<string, number>()
-  for (const id of new Set(books.effects)) {
-    const place = places.get(id)
-    if (!place) continue
-    const before = reached.get(place.stream) ?? 0
-    demand(
-      place.revision > before,
-      'I16',
-      `${id} of ${place.stream} had its effect after revision ${before}.`,
-    )
-    reached.set(place.stream, place.revision)
-  }
-}
-
-/** Sagas against the ledger of what they did. */
-function judgeSagas({ books, calls }: Evidence): void {
-  const acts = new Map<string, string[]>()
-  for (const { cause, step, half } of books.acts) {
-    acts.set(cause, [...(acts.get(cause) ?? []), `${half} ${step}`])
-  }
-  for (const { cause, state } of books.sagas) {
-    const done = acts.get(cause) ?? []
-    demand(
-      done.join() === expected(state).join(),
-      'I17',
-      `${cause} ended ${state} with: ${done.join(', ')}.`,
-    )
-  }
-  const keys = new Map(calls.map(({ cause, step, half, key }) => [`${half} ${step} ${cause}`, key]))
-  const other = calls.find(
-    ({ cause, step, half, key }) => keys.get(`${half} ${step} ${cause}`) !== key,
-  )
-  demand(!other, 'I17', `${other?.step} of ${other?.cause} was called with two keys.`)
-  const uncalled = books.acts.find(({ cause, step, half }) => !keys.has(`${half} ${step} ${cause}`))
-  demand(
-    !uncalled,
-    'I17',
-    `${uncalled?.step} of ${uncalled?.cause} is on record and was never called.`,
-  )
-}
-
-/** What a saga has to have done by its end. The last step is what fails, and the first what cannot be undone. */
-function expected(state: string): readonly string[] {
-  const ran = stepNames.map((name) => `run ${name}`)
-  if (state === 'completed') return ran
-  const before = stepNames.slice(0, -1)
-  const undone = before.toReversed().map((name) => `compensate ${name}`)
-  const turned = [...ran.slice(0, -1), ...undone]
-  if (state === 'compensated') return turned
-  return state === 'needs-human' ? turned.slice(0, -1) : [`an end, not ${state}`]
-}
-
-/** Whoever moves a relay's cursor has the newest term, and moves it forward. */
-function judgeTerms({ terms }: Evidence): void {
-  const last = new Map<string, { readonly term: number; readonly cursor: number }>()
-  for (const { scope, term, cursor } of terms) {
-    const before = last.get(scope) ?? { term: 0, cursor: 0 }
-    demand(term >= before.term, 'I19', `Term ${term} wrote after term ${before.term}.`)
-    demand(
-      cursor >= before.cursor,
-      'I19',
-      `The cursor went from ${before.cursor} back to ${cursor}.`,
-    )
-    last.set(scope, { term, cursor })
   }
 }
 
