@@ -1,4 +1,4 @@
-/** Takes the README's picture, docs/demo.png: one device is offline with work that waits. `node demo/e2e/picture.ts`. */
+/** Takes the README's picture, docs/demo.png: one device is offline with work that waits, the other shows an order that came back. `node demo/e2e/picture.ts`. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FrameLocator } from 'playwright-core'
@@ -13,15 +13,25 @@ async function pick(device: FrameLocator, name: string, quantity: number): Promi
   await device.getByText('Stored on this device.').waitFor()
 }
 
+async function order(device: FrameLocator, supplier: string, quantity: number): Promise<void> {
+  await device.getByRole('button', { name: 'Order from supplier' }).click()
+  const choice = device.getByRole('combobox', { name: 'Supplier' })
+  await choice.selectOption({ label: `from ${supplier}` })
+  await device.getByRole('spinbutton', { name: 'How many to order' }).fill(String(quantity))
+  await device.getByRole('button', { name: `Order ${quantity}` }).click()
+}
+
 const rig = await startRig(join(import.meta.dirname, '../items.csv'))
 try {
   const page = await rig.openPanes()
-  await page.setViewportSize({ width: 1400, height: 860 })
+  await page.setViewportSize({ width: 1400, height: 900 })
   const [ada, ben] = [page.frameLocator('#device-a'), page.frameLocator('#device-b')]
   await ada.getByText('1,157 items').waitFor()
   await pick(ada, 'Bow shackle, 5 mm, galvanised', 2)
   await ben.getByRole('button', { name: 'Bow shackle, 5 mm, galvanised' }).click()
   await ben.getByText('In answer to').waitFor()
+  await order(ada, 'Closed Yard', 30)
+  await ben.getByText('Taken back', { exact: true }).waitFor()
   await ada.getByRole('button', { name: 'Items' }).click()
   await ada.getByRole('switch', { name: 'Network' }).click()
   for (const [name, quantity] of [
