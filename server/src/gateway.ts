@@ -167,14 +167,26 @@ const attributeBytesMax = 8_192
 /** Parked streams that a `published` frame names. */
 const parkedMax = 1_000
 
-/** What is accepted must be publishable, so the broker's bounds bound the clients. */
+/** What a frame says besides its events. */
+const headBytesMax = 512
+
+/**
+ * Each bound holds the next: what is accepted must be publishable, an event fits a frame, and a batch a
+ * submit. Otherwise a client would send what is allowed and be sent away for it, again and again.
+ */
 function toLimits({ broker, limits }: GatewayOptions): Limits {
   const wanted = { ...defaultLimits, ...limits }
-  if (!broker) return wanted
-  const { messageBytesMax, keyLengthMax } = broker.limits
+  const { messageBytesMax = Infinity, keyLengthMax = Infinity } = broker?.limits ?? {}
+  const submitEventsMax = Math.min(wanted.submitEventsMax, wanted.unansweredEventsMax)
   return {
     ...wanted,
-    eventBytesMax: Math.min(wanted.eventBytesMax, messageBytesMax - attributeBytesMax),
+    submitEventsMax,
+    batchEventsMax: Math.min(wanted.batchEventsMax, submitEventsMax),
+    eventBytesMax: Math.min(
+      wanted.eventBytesMax,
+      messageBytesMax - attributeBytesMax,
+      wanted.frameBytesMax - headBytesMax,
+    ),
     keyLengthMax: Math.min(wanted.keyLengthMax, keyLengthMax),
   }
 }

@@ -326,7 +326,7 @@ export class Session {
       const silent = system.mono() - this.#heardAt
       const ms = limits.silenceMsMax
       if (silent >= ms) this.fail(new TidemarkError('SILENT', { ms }))
-      else this.#cancelSilence = system.after(ms - silent, check)
+      else this.#cancelSilence = system.after(Math.ceil(ms - silent), check)
     }
     this.#cancelSilence = system.after(limits.silenceMsMax, check)
   }
