@@ -50,6 +50,7 @@ export interface ErrorDetails {
   COMMAND_FAILED: { readonly model: string; readonly command: string; readonly reason: string }
   NOT_REFUSED: { readonly id: string }
   NO_COMPENSATION: { readonly reason: string }
+  RESCUE_INVALID: { readonly reason: string }
   // Storage on the device.
   STORAGE_UNAVAILABLE: { readonly reason: string }
   STORAGE_FULL: undefined
@@ -119,6 +120,7 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   COMMAND_FAILED: { recovery: 'never' },
   NOT_REFUSED: { recovery: 'never' },
   NO_COMPENSATION: { recovery: 'never' },
+  RESCUE_INVALID: { recovery: 'never' },
   STORAGE_UNAVAILABLE: { recovery: 'never' },
   STORAGE_FULL: { recovery: 'later' },
   STORAGE_BLOCKED: { recovery: 'later' },

@@ -61,6 +61,13 @@ export {
 } from './model.ts'
 export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
+export {
+  parseRescue,
+  type Rescue,
+  type RescuedBatch,
+  type RescueOrigin,
+  writeRescue,
+} from './rescue.ts'
 export { type DeadLettered, findReservedFault, isReservedType } from './reserved.ts'
 export { type Cancel, deriveUuid, sleep, system, type System } from './system.ts'
 export {
