@@ -16,24 +16,33 @@ import {
 import { type Append, openAppend, openWriter } from './append.ts'
 import { createRefusedList, type RefusedList } from './compensate.ts'
 import { type DenialsOf, openExecute } from './execute.ts'
+import { exportUnsynced } from './export-unsynced.ts'
 import type { Hints } from './hints.ts'
+import { setInside } from './inside.ts'
 import type { Live } from './live.ts'
 import { findVerdict, type Knowledge, readEntries } from './lookup.ts'
 import { type ModelHandles, ModelView } from './models.ts'
 import { Replica } from './replica.ts'
+import { signOut, type Unsynced } from './sign-out.ts'
 import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
 import type { Store } from './store/store.ts'
-import { inertSync, openSync } from './sync.ts'
+import { findTrace, type Trace } from './trace.ts'
+import { inertSync, noDisk, openSync } from './sync.ts'
+import type { TokenAnswer } from './token.ts'
 import { connectWebSocket } from './websocket.ts'
 import { withdraw, type Withdrawn } from './withdraw.ts'
+import { openWitness, type Watch, type Witness } from './witness.ts'
 import {
+  askToPersist,
   hasIndexedDb,
+  noWitness,
   soloBroadcast,
   soloLocks,
   webBroadcast,
   webHints,
   webLocks,
+  webWitness,
 } from './world.ts'
 
 /** The models of an app by the names that `client.model` gives them. */
@@ -47,8 +56,11 @@ export interface ClientOptions<M extends Models> {
   readonly user: string
   /** Whose events these are: a tenant, a shop, a workspace. Keys the local database too. */
   readonly scope?: string
-  /** What the gateway authenticates, asked for at each connection. Without it any answer of the gateway is taken. */
-  readonly token?: () => string | undefined | Promise<string | undefined>
+  /**
+   * What the gateway authenticates, asked for at each connection. One that says how long it lasts is renewed on
+   * the open link before it ends. Without it any answer of the gateway is taken.
+   */
+  readonly token?: () => TokenAnswer | Promise<TokenAnswer>
   /** States to fold. Their topics are subscribed to. */
   readonly models?: M
   /** More topics to subscribe and append to. */
@@ -62,6 +74,10 @@ export interface ClientOptions<M extends Models> {
   readonly locks?: Locks
   readonly broadcast?: Broadcast
   readonly hints?: Hints
+  /** Where what waits is remembered outside of the database: `localStorage`, beside IndexedDB. */
+  readonly witness?: Witness
+  /** Asks for the database to be kept: `navigator.storage.persist`, for IndexedDB. */
+  readonly askToPersist?: () => Promise<boolean | undefined>
   readonly system?: System
   /** Told of what should not happen and stops nothing: a listener or a fold that throws, a disk that fails. */
   readonly onError?: (error: unknown) => void
@@ -81,6 +97,8 @@ export interface Client<M extends Models = Models> {
   readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
   verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
+  /** The way of an event, from its append to what answered it, after a reload too. */
+  trace(id: EventId): Promise<Trace>
   /** Takes back an event, and its batch, while no link can have been handed it. */
   withdraw(id: EventId): Promise<Withdrawn>
   /** The entries stored on this device after a position, at most about a megabyte of them. */
@@ -88,6 +106,15 @@ export interface Client<M extends Models = Models> {
   /** Cuts this tab's connection and stays away until `resume`, or a reload. */
   pause(): void
   resume(): void
+  /** There is another token: it is asked for now, and renews the open link or opens the next one. */
+  reauth(): void
+  /** The person has been told of what `status.lost` says. */
+  acknowledgeLoss(): void
+  /** What waits on this device as a file, for `importUnsynced` of another or `tidemark rescue import`. */
+  exportUnsynced(): Promise<string>
+  /** Closes the clients of this user in all tabs. See `Unsynced`; the file of an `export` is all that is left then. */
+  signOut(options: { readonly unsynced: 'export' }): Promise<string>
+  signOut(options: { readonly unsynced: Unsynced }): Promise<string | undefined>
   /** Lets go of the connection, the locks and the database. What is pending stays on the device. */
   close(): Promise<void>
 }
@@ -131,10 +158,25 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
           deciding,
           versions: topics.versions,
           onLimits: (announced) => void (limits = announced),
+          onSignOut: () => void close().catch(onError),
         },
         life.signal,
       )
     : inertSync
+  const watch: Watch | undefined =
+    store &&
+    openWitness(
+      { ...ports, store, replica, status, system, onError, onStorage: sync.onStorage },
+      life.signal,
+    )
+  const end = async (): Promise<void> => {
+    life.abort()
+    await sync.ended
+  }
+  const close = async (): Promise<void> => {
+    await end()
+    await store?.close()
+  }
   const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
   const lookup = { store, replica, logs, sync }
   const execute = openExecute({ ...sync, ...deciding, writer })
@@ -144,22 +186,35 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
       execute({ model: view.name, key, command, input }, given),
     ),
   ])
-  return {
+  const client: Client<M> = {
     append: openAppend(preparing, writer),
     model: Object.fromEntries(handles) as ModelHandles<M>,
     status,
     refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
+    trace: (id) => findTrace({ ...lookup, views }, id),
     withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
     pause: () => sync.pause(),
     resume: () => sync.resume(),
-    async close() {
-      life.abort()
-      await sync.ended
-      await store?.close()
+    reauth: () => sync.reauth(),
+    acknowledgeLoss: () => watch?.acknowledge(),
+    exportUnsynced: async () => {
+      if (!store) throw noDisk()
+      return exportUnsynced({ store, system, user, scope })
     },
+    signOut: (async ({ unsynced }: { readonly unsynced: Unsynced }) => {
+      if (!store) throw noDisk()
+      const { closeOthers } = sync
+      const forget = (): void => watch?.forget()
+      return signOut({ ...ports, store, system, user, scope, closeOthers, end, forget }, unsynced)
+    }) as Client<M>['signOut'],
+    close,
   }
+  const isKnownTopic = (name: string): boolean => topics.known.has(name)
+  const { catchUp } = sync
+  setInside(client, { user, scope, store, replica, writer, logs, isKnownTopic, catchUp })
+  return client
 }
 
 /** What an app hands over, or what the place brings along. */
@@ -177,6 +232,8 @@ function portsOf(options: ClientOptions<Models>, database: string) {
     locks: options.locks ?? (web ? webLocks() : soloLocks),
     broadcast: options.broadcast ?? (web ? webBroadcast(database) : soloBroadcast),
     hints: options.hints ?? webHints,
+    witness: options.witness ?? (web ? webWitness(`${database}/unsynced`) : noWitness),
+    askToPersist: options.askToPersist ?? (web ? askToPersist : async () => undefined),
   }
 }
 

@@ -20,8 +20,12 @@ export type {
   PresentState,
   Snapshot,
 } from './models.ts'
+export type { Unsynced } from './sign-out.ts'
 export type { LinkState, LogStatus, Status } from './status.ts'
 export { dexieStore, type DexieStoreOptions } from './store/dexie.ts'
 export { createDisk, type Disk, memoryStore } from './store/memory.ts'
 export type { Decision, Refusal, Refused, Sides, Store } from './store/store.ts'
+export type { Token, TokenAnswer } from './token.ts'
+export type { Trace, TraceStep } from './trace.ts'
 export type { Withdrawn } from './withdraw.ts'
+export type { Lost, Witness } from './witness.ts'

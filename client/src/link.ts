@@ -25,9 +25,10 @@ import type { Hints } from './hints.ts'
 import type { Session } from './session.ts'
 import type { Identity } from './store/store.ts'
 import { Submit, type SubmitPorts } from './submit.ts'
+import { keepToken, type TokenAnswer, type TokenPorts, tokenText } from './token.ts'
 
 /** What a link needs. */
-export interface LinkPorts extends ApplyPorts, SubmitPorts {
+export interface LinkPorts extends ApplyPorts, SubmitPorts, TokenPorts {
   readonly url: string
   readonly connect: Connect
   readonly hints: Hints
@@ -68,7 +69,7 @@ const progressMsMax = 30_000
 /** Runs one link to its end. */
 export async function runLink(
   ports: LinkPorts,
-  token: string | undefined,
+  token: TokenAnswer,
   signal: AbortSignal,
 ): Promise<LinkEnd> {
   const link = new Link(ports, token)
@@ -77,7 +78,7 @@ export async function runLink(
 
 class Link implements Session {
   readonly #ports: LinkPorts
-  readonly #token: string | undefined
+  readonly #token: TokenAnswer
   readonly #inbox: Happened[] = []
   readonly #bell = new Doorbell()
   readonly #life = new AbortController()
@@ -99,7 +100,7 @@ class Link implements Session {
   #downloadedAt: number
   readonly signal: AbortSignal = this.#life.signal
 
-  constructor(ports: LinkPorts, token: string | undefined) {
+  constructor(ports: LinkPorts, token: TokenAnswer) {
     this.#ports = ports
     this.#token = token
     const now = ports.system.mono()
@@ -186,13 +187,14 @@ class Link implements Session {
 
   #hello(): void {
     const { identity, logs, replica, versions } = this.#ports
+    const token = tokenText(this.#token)
     this.send({
       type: 'hello',
       protocolMin: protocolVersion,
       protocolMax: protocolVersion,
       clientId: identity.clientId,
       incarnation: identity.incarnation,
-      ...(this.#token !== undefined && { token: this.#token }),
+      ...(token !== undefined && { token }),
       versions,
       subscriptions: logs.map((log) => subscriptionOf(replica, log)),
     })
@@ -209,8 +211,9 @@ class Link implements Session {
         this.#endBy = this.#ports.system.mono() + goodbyeMsMax
         return
       case 'pong':
-      case 'published':
         return
+      case 'published':
+        return this.#ports.replica.published(frame, frame)
       case 'verdicts':
         return this.#hops().submit.verdicts(frame)
       case 'blocked':
@@ -243,6 +246,8 @@ class Link implements Session {
     status.patch({ link: 'online', linkError: undefined })
     this.#apply = openApply(this.#ports, this, logs)
     this.#submit = new Submit(this.#ports, this, limits)
+    const { signal } = this
+    void keepToken(this.#ports, { signal, send: (frame) => this.send(frame) }, this.#token)
   }
 
   #hops(): { readonly submit: Submit; readonly apply: Apply } {

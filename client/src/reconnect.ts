@@ -2,18 +2,16 @@
 import { backoffMs, Doorbell, sleep } from '@tidemark/shared'
 import { type LinkEnd, type LinkPorts, runLink } from './link.ts'
 import type { LinkState } from './status.ts'
+import { fetchToken, type TokenPorts } from './token.ts'
 
 /** What keeping a link needs. */
-export interface ReconnectPorts extends LinkPorts {
-  readonly token: (() => string | undefined | Promise<string | undefined>) | undefined
-}
+export interface ReconnectPorts extends LinkPorts, TokenPorts {}
 
 const backoff = { firstMs: 500, maxMs: 30_000 }
 /** For what a mere repetition does not heal. */
 const slowBackoff = { firstMs: 10_000, maxMs: 60_000 }
 /** Everybody gets the hint that the network is back at the same moment. */
 const hintJitterMs = 500
-const tokenMsMax = 10_000
 
 /** Keeps a link until `signal` aborts. */
 export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Promise<void> {
@@ -51,10 +49,12 @@ async function unlink({ store, onStorage }: ReconnectPorts): Promise<void> {
  * Is the next link likely to end as this one? A gateway that welcomes and then talks nonsense is not
  * knocked at any faster for it, and two devices with one database do not throw each other out for ever.
  */
-const isRepeated = ({ code }: LinkEnd): boolean => code === 'BAD_FRAME' || code === 'SUPERSEDED'
+const isRepeated = ({ code }: LinkEnd): boolean =>
+  code === 'BAD_FRAME' || code === 'SUPERSEDED' || code === 'UNAUTHENTICATED'
 
-function stateAfter({ code, details }: LinkEnd): LinkState {
-  if (code === 'UNAUTHENTICATED') return 'needs-auth'
+function stateAfter({ code, details, isWelcomed }: LinkEnd): LinkState {
+  // A token that ended on an open link was good before: the next one is asked for before anybody is bothered.
+  if (code === 'UNAUTHENTICATED') return isWelcomed ? 'offline' : 'needs-auth'
   if (code === 'WRONG_USER') return 'wrong-user'
   if (code !== 'WRONG_VERSION') return 'offline'
   const old = (details as { readonly old?: unknown } | undefined)?.old
@@ -62,7 +62,7 @@ function stateAfter({ code, details }: LinkEnd): LinkState {
 }
 
 async function waitForNext(
-  { system, hints }: ReconnectPorts,
+  { system, hints, onReauth }: ReconnectPorts,
   end: LinkEnd,
   attempt: number,
   signal: AbortSignal,
@@ -71,6 +71,7 @@ async function waitForNext(
   await sleep(system, retryAfterMs, signal)
   const bell = new Doorbell()
   const stopHints = hints.listen(() => bell.ring())
+  const stopReauth = onReauth(() => bell.ring())
   // Superseded by whom? Maybe by our own last hello, that was late: then nobody is there but us.
   const isQuick = stateAfter(end) === 'offline' && code !== 'SUPERSEDED'
   const options = isQuick ? backoff : slowBackoff
@@ -80,23 +81,7 @@ async function waitForNext(
   await bell.wait(signal)
   cancel()
   stopHints()
+  stopReauth()
   const isHinted = system.mono() - startedAt < waitMs
   if (isHinted) await sleep(system, system.random() * hintJitterMs, signal)
-}
-
-/** The token, or a rejection where the app takes too long to say. */
-function fetchToken({ token, system }: ReconnectPorts): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const cancel = system.after(tokenMsMax, () => reject(new Error('token() took too long')))
-    const settle = async (): Promise<void> => {
-      try {
-        resolve(await token?.())
-      } catch (error) {
-        reject(error)
-      } finally {
-        cancel()
-      }
-    }
-    void settle()
-  })
 }

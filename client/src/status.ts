@@ -1,6 +1,7 @@
 /** What an app can show of the synchronisation: one snapshot that changes as a whole. */
 import type { ErrorCode, Position } from '@tidemark/shared'
 import { type Cell, createCell } from './live.ts'
+import type { Lost } from './witness.ts'
 
 /**
  * How the link to the gateway is. Only `online` means that it has been welcomed; every other state heals
@@ -44,6 +45,10 @@ export interface Status {
   readonly refused: number
   /** `ok`, or what the disk last answered with. */
   readonly storage: 'opening' | 'ok' | ErrorCode
+  /** Whether the browser promised not to throw the database away; asked for with the first unsynced event. */
+  readonly persisted?: boolean | undefined
+  /** What was on this device, unsynced, when a browser or a person deleted its database. Until `acknowledgeLoss`. */
+  readonly lost?: Lost | undefined
   /** The direction that made no progress for too long; the client has reconnected and goes on trying. */
   readonly stalled?: 'upload' | 'download' | undefined
   /** By topic. */

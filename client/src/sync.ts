@@ -16,7 +16,7 @@ import { keepLink, type ReconnectPorts } from './reconnect.ts'
 import type { Replica } from './replica.ts'
 import type { StatusCell } from './status.ts'
 import type { Store } from './store/store.ts'
-import { openTabs } from './tabs.ts'
+import { openTabs, type Word } from './tabs.ts'
 import { createTurns } from './turns.ts'
 
 /** The leader looks for rows that nobody has told it of after this long. */
@@ -35,6 +35,8 @@ export interface SyncPorts extends Pick<
   readonly lockName: string
   readonly broadcast: Broadcast
   readonly onLimits: (limits: Limits) => void
+  /** The user has signed out in another tab. */
+  readonly onSignOut: () => void
 }
 
 /** A tab that lives. */
@@ -50,6 +52,10 @@ export interface Sync {
   discard(ids: readonly EventId[]): Promise<void>
   pause(): void
   resume(): void
+  /** The app has another token: the tab that leads asks for it. */
+  reauth(): void
+  /** Closes the clients of the other tabs. */
+  closeOthers(): void
   /** Has ended, once its signal has aborted. */
   readonly ended: Promise<void>
 }
@@ -60,6 +66,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const turns = createTurns()
   const resumed = new Doorbell()
   let presence = new AbortController()
+  const reauths = new Set<() => void>()
 
   const onStorage = (error: unknown): void => {
     if (error === undefined) return status.patch({ storage: 'ok' })
@@ -67,7 +74,13 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     onError(error)
   }
   const follow = openFollow({ store, replica, turns, system, onStorage }, signal)
-  const tabs = openTabs(ports, () => follow.ring())
+  const onReauth: ReconnectPorts['onReauth'] = (heard) => {
+    reauths.add(heard)
+    return () => void reauths.delete(heard)
+  }
+  const hearReauth = (): void => reauths.forEach((heard) => heard())
+  const onWord = (word: Word): void => (word === 'reauth' ? hearReauth() : ports.onSignOut())
+  const tabs = openTabs({ ...ports, onWord }, () => follow.ring())
   const onWritten = (): void => tabs.changed()
 
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
@@ -75,7 +88,8 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     const identity = await store.open()
     await follow.catchUp()
     void look(term)
-    await keepLink({ ...ports, identity, follow, turns, onWritten, onStorage }, term)
+    const link = { ...ports, identity, follow, turns, onWritten, onStorage, onReauth }
+    await keepLink(link, term)
   }
   /** A tab that died after its write has rung no bell: now and then somebody has to look. */
   const look = async (term: AbortSignal): Promise<void> => {
@@ -112,6 +126,11 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
       presence = new AbortController()
       resumed.ring()
     },
+    reauth() {
+      hearReauth()
+      tabs.say('reauth')
+    },
+    closeOthers: () => tabs.say('signOut'),
     ended: live(),
   }
 }
@@ -125,6 +144,8 @@ export const inertSync: Sync = {
   discard: () => Promise.reject(noDisk()),
   pause: () => undefined,
   resume: () => undefined,
+  reauth: () => undefined,
+  closeOthers: () => undefined,
   ended: Promise.resolve(),
 }
 

@@ -6,6 +6,8 @@ import type { LogStatus, Status, StatusCell } from './status.ts'
 export interface Tabs {
   /** The database has changed. */
   changed(): void
+  /** To the tab that leads: the app has another token. To all: the user has signed out. */
+  say(word: Word): void
   /** Asks the leader for a sign of life. It answers from its message event, so a hidden tab is not late. */
   askLeader(signal: AbortSignal): Promise<boolean>
   close(): void
@@ -14,29 +16,38 @@ export interface Tabs {
 /** How long a leader may take to answer, in milliseconds. */
 const answerMsMax = 1_000
 
-interface LinkNews extends Pick<Status, 'link' | 'linkError' | 'stalled'> {
+/** What one tab tells the others to do. */
+export type Word = 'reauth' | 'signOut'
+
+interface LinkNews extends Pick<Status, 'link' | 'linkError' | 'stalled' | 'persisted'> {
   readonly type: 'link'
   readonly logs: Readonly<Record<string, Pick<LogStatus, 'caughtUp' | 'forbidden'>>>
 }
 
-type News = { readonly type: 'changed' } | { readonly type: 'who' } | LinkNews
+type News = { readonly type: 'changed' | 'who' | Word } | LinkNews
 
 /** What talking needs. */
 export interface TabsPorts {
   readonly broadcast: Broadcast
   readonly status: StatusCell
   readonly system: System
+  /** Another tab has said so. */
+  readonly onWord: (word: Word) => void
 }
 
 /** Starts to talk and to listen. `onChanged` hears that another tab has written. */
-export function openTabs({ broadcast, status, system }: TabsPorts, onChanged: () => void): Tabs {
+export function openTabs(
+  { broadcast, status, system, onWord }: TabsPorts,
+  onChanged: () => void,
+): Tabs {
   const post = (news: News): void => broadcast.post(news)
   const answered = new Set<() => void>()
   let told = ''
   const tellLink = (isAsked = false): void => {
-    const { leader, link, linkError, stalled, logs } = status.getSnapshot()
+    const { leader, link, linkError, stalled, persisted, logs } = status.getSnapshot()
     if (!leader) return
-    const news: LinkNews = { type: 'link', link, linkError, stalled, logs: pickLogs(logs) }
+    const state = { link, linkError, stalled, persisted }
+    const news: LinkNews = { type: 'link', ...state, logs: pickLogs(logs) }
     const text = JSON.stringify(news)
     if (text === told && !isAsked) return
     told = text
@@ -47,6 +58,7 @@ export function openTabs({ broadcast, status, system }: TabsPorts, onChanged: ()
     const news = message as News
     if (news.type === 'changed') onChanged()
     if (news.type === 'who') tellLink(true)
+    if (news.type === 'reauth' || news.type === 'signOut') onWord(news.type)
     if (news.type !== 'link') return
     for (const hear of answered) hear()
     if (!status.getSnapshot().leader) take(status, news)
@@ -54,6 +66,7 @@ export function openTabs({ broadcast, status, system }: TabsPorts, onChanged: ()
   post({ type: 'who' })
   return {
     changed: () => post({ type: 'changed' }),
+    say: (type) => post({ type }),
     async askLeader(signal) {
       const heard = new AbortController()
       const hear = (): void => heard.abort()
@@ -71,8 +84,9 @@ export function openTabs({ broadcast, status, system }: TabsPorts, onChanged: ()
   }
 }
 
-function take(status: StatusCell, { link, linkError, stalled, logs }: LinkNews): void {
-  status.patch({ link, linkError, stalled })
+function take(status: StatusCell, news: LinkNews): void {
+  const { link, linkError, stalled, persisted, logs } = news
+  status.patch({ link, linkError, stalled, persisted })
   for (const [topic, log] of Object.entries(logs)) status.patchLog(topic, log)
 }
 

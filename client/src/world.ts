@@ -1,6 +1,7 @@
 /** What a browser, or Node, brings along: the default for each port that an app does not hand over. */
 import type { Broadcast, Locks } from '@tidemark/shared'
 import type { Hints } from './hints.ts'
+import type { Witness } from './witness.ts'
 
 /** Is there a disk for `dexieStore` here? On a server there is none. */
 export const hasIndexedDb = (): boolean => typeof indexedDB !== 'undefined'
@@ -67,4 +68,32 @@ export const webHints: Hints = {
     }
   },
   isSeen: () => typeof document === 'undefined' || document.visibilityState === 'visible',
+}
+
+/** Nobody remembers: for stores that no browser throws away. */
+export const noWitness: Witness = { read: () => undefined, write: () => undefined }
+
+/** A line of `localStorage`. Where that is switched off, nobody remembers. */
+export function webWitness(key: string): Witness {
+  const attempt = <Result>(use: (storage: Storage) => Result): Result | undefined => {
+    try {
+      return use(localStorage)
+    } catch {
+      return undefined
+    }
+  }
+  return {
+    read: () => attempt((storage) => storage.getItem(key)) ?? undefined,
+    write: (text) =>
+      attempt((storage) =>
+        text === undefined ? storage.removeItem(key) : storage.setItem(key, text),
+      ),
+  }
+}
+
+/** Asks the browser not to throw away what this origin stores, unless it has promised already. */
+export async function askToPersist(): Promise<boolean | undefined> {
+  const storage = globalThis.navigator?.storage as StorageManager | undefined
+  if (!storage?.persist) return undefined
+  return (await storage.persisted()) || (await storage.persist())
 }

@@ -378,6 +378,12 @@ class DexieStore implements Store {
     this.#db.close()
   }
 
+  destroy(): Promise<void> {
+    this.#isClosed = true
+    // A tab that does not make way delays it until it is closed.
+    return this.#inTime(this.#db.delete())
+  }
+
   /**
    * Runs one transaction. `issue` makes its requests and answers with what reads their results once it is
    * complete. A full disk shows itself nowhere but in the transaction's abort.
@@ -418,11 +424,23 @@ class DexieStore implements Store {
     if (this.#isOutdated) throw new TidemarkError('STORE_TOO_NEW')
     // While it makes or upgrades the database, Dexie already calls it open.
     if (this.#db.isOpen() && !this.#opening) return
-    const opening = (this.#opening ??= this.#open())
-    await new Promise<void>((resolve, reject) => {
+    await this.#inTime((this.#opening ??= this.#open()))
+  }
+
+  #inTime(work: PromiseLike<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
       const blocked = (): void => reject(new TidemarkError('STORAGE_BLOCKED'))
       const cancel = this.#system.after(openMsMax, blocked)
-      opening.then(resolve, reject).finally(cancel)
+      const settle = async (): Promise<void> => {
+        try {
+          resolve(await work)
+        } catch (error) {
+          reject(toTidemarkError(error))
+        } finally {
+          cancel()
+        }
+      }
+      void settle()
     })
   }
 

@@ -182,5 +182,9 @@ export function memoryStore(
         for (const id of ids) disk.refused.delete(id)
       }),
     close: async () => void (isClosed = true),
+    destroy: async () => {
+      await transact('destroy', () => Object.assign(disk, createDisk()))
+      isClosed = true
+    },
   }
 }

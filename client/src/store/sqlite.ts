@@ -230,6 +230,22 @@ class SqliteStore implements Store {
     this.#open = undefined
   }
 
+  async destroy(): Promise<void> {
+    this.#transact(() => {
+      const database = this.#open?.database
+      const tables = database?.prepare(`select name from sqlite_schema where type = 'table'`).all()
+      for (const { name } of tables ?? []) {
+        // SQLite's own tables are emptied; they go with the others.
+        const own = String(name).startsWith('sqlite_')
+        database?.exec(own ? `delete from ${name}` : `drop table ${name}`)
+      }
+      database?.exec('pragma user_version = 0')
+    })
+    // What is deleted is not to be found in the file.
+    this.#open?.database.exec('vacuum')
+    await this.close()
+  }
+
   /** Runs one transaction. What it throws has written nothing. */
   #transact<Result>(work: (run: Statements) => Result): Result {
     if (this.#isClosed) throw new TidemarkError('STORAGE_LOST', { reason: 'closed' })

@@ -83,6 +83,21 @@ function checkIdentity(check: Checks): void {
     await store.close()
     await expect(store.append([batch(1)])).rejects.toMatchObject({ code: 'STORAGE_LOST' })
   })
+
+  check('[U2] a database that was destroyed is empty, and another one', async (store, place) => {
+    const before = await store.open()
+    await store.append([batch(1), batch(2)])
+    await store.apply([page(0, 3)], [])
+    await store.settle({ seqs: [1], refused: [refused(1)], accepted: [] })
+    await store.destroy()
+    await expect(store.append([batch(3)])).rejects.toMatchObject({ code: 'STORAGE_LOST' })
+    const next = place.open()
+    expect((await next.open()).incarnation).not.toBe(before.incarnation)
+    const { rows, refused: left, logs } = await next.load(nothing, lots)
+    expect([rows, left, logs[0]?.lines, logs[0]?.cursor]).toEqual([[], [], [], undefined])
+    expect(await next.append([batch(4)])).toHaveLength(1)
+    await next.close()
+  })
 }
 
 function checkOutbox(check: Checks): void {

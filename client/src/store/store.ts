@@ -202,4 +202,6 @@ export interface Store {
   /** Forgets refused events. */
   discard(ids: readonly EventId[]): Promise<void>
   close(): Promise<void>
+  /** Deletes the database with everything in it, and closes. Whoever opens it again finds an empty one. */
+  destroy(): Promise<void>
 }

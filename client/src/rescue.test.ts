@@ -1,0 +1,127 @@
+import { type EventId, parseRescue, writeRescue } from '@tidemark/shared'
+import { expect, test } from 'vitest'
+import { adopt, importUnsynced } from './rescue.ts'
+import { createDisk, type Disk } from './store/memory.ts'
+import { createTestSystem } from './testing.ts'
+import { TestGateway } from './testing/gateway.ts'
+import { inventoryLog, openBench, picked, received, talk } from './testing/inventory.ts'
+
+const linesOf = (disk: Disk) => [...disk.outbox.values()].flatMap((row) => row.lines)
+
+test('[V1] what waits is brought to another device with the same ids and bytes, however often', async () => {
+  const one = openBench({ system: createTestSystem({ seed: 1 }) })
+  const two = openBench({ system: createTestSystem({ seed: 2 }) })
+  await one.client.append(received(5))
+  const decided = await one.client.model.item('sku-1').pickInTwo({ quantity: 2 })
+  if (!decided.ok) throw new Error('not decided')
+  const file = await one.client.exportUnsynced()
+  expect(await parseRescue(file)).toMatchObject({ user: 'ann', scope: 'default' })
+  const first = await importUnsynced(two.client, file)
+  expect(first.imported).toHaveLength(3)
+  expect(linesOf(two.disk)).toEqual(linesOf(one.disk))
+  expect(two.client.model.item('sku-1').get()).toEqual({ onHand: 1 })
+  const again = await importUnsynced(two.client, file)
+  expect(again).toEqual({ imported: [], known: first.imported })
+  expect(linesOf(two.disk)).toEqual(linesOf(one.disk))
+
+  // Both devices send them in the end, and the log has them once.
+  const gateway = new TestGateway(inventoryLog())
+  await talk(gateway, one)
+  await talk(gateway, two)
+  expect(gateway.log.lines).toHaveLength(3)
+  for (const bench of [one, two]) {
+    expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+  }
+  // And after that too.
+  expect((await importUnsynced(two.client, file)).known).toHaveLength(3)
+  expect(two.client.status.getSnapshot().pending).toBe(0)
+  await one.client.close()
+  await two.client.close()
+})
+
+test('[V1] exporting takes nothing out of the outbox, and what is decided on what came in rests on it', async () => {
+  const one = openBench({ system: createTestSystem({ seed: 1 }) })
+  const two = openBench({ system: createTestSystem({ seed: 2 }) })
+  await one.client.append(received(5))
+  const file = await one.client.exportUnsynced()
+  expect(one.client.status.getSnapshot().pending).toBe(1)
+  const { imported } = await importUnsynced(two.client, file)
+  await two.client.model.item('sku-1').pick({ quantity: 2 })
+  expect([...two.disk.outbox.values()].at(-1)?.after).toBe(imported[0])
+  await one.client.close()
+  await two.client.close()
+})
+
+test('[V2] a damaged file, and one of somebody else, of another scope or of an unknown topic, is refused and nothing is written', async () => {
+  const { client, disk } = openBench()
+  const other = openBench({ user: 'ben' })
+  await other.client.append(received(5))
+  const theirs = await other.client.exportUnsynced()
+  const mine = await openFileOf('ann')
+  const origin = { clientId: 'c', user: 'ann', exportedAt: 1 }
+  const [batch] = (await parseRescue(mine)).batches
+  if (!batch) throw new Error('no batch')
+  const elsewhere = await writeRescue({ ...origin, scope: 'elsewhere' }, [])
+  const unknown = await writeRescue({ ...origin, scope: 'default' }, [
+    batch,
+    { ...batch, topic: 'payroll' },
+  ])
+  const wrong: readonly [string, string][] = [
+    [theirs, 'RESCUE_INVALID'],
+    [
+      mine.replace('"quantity', '"Quantity').replace('\\"quantity', '\\"Quantity'),
+      'RESCUE_INVALID',
+    ],
+    ['hello', 'RESCUE_INVALID'],
+    [elsewhere, 'RESCUE_INVALID'],
+    [unknown, 'UNKNOWN_TOPIC'],
+  ]
+  for (const [file, code] of wrong) {
+    await expect(importUnsynced(client, file)).rejects.toMatchObject({ code })
+  }
+  expect(disk.outbox.size).toBe(0)
+  await client.close()
+  await other.client.close()
+})
+
+async function openFileOf(user: string): Promise<string> {
+  const bench = openBench({ user, system: createTestSystem({ seed: 9 }) })
+  await bench.client.append(received(5))
+  return bench.client.signOut({ unsynced: 'export' })
+}
+
+test('[U3] what somebody wrote before they had signed in becomes their own, and leaves the outbox that it was in', async () => {
+  const system = createTestSystem()
+  const anonymous = openBench({ user: 'anonymous', system })
+  const { ids } = await anonymous.client.append(received(5))
+  await anonymous.client.append(picked(2))
+  const lines = linesOf(anonymous.disk)
+  const ann = openBench({ system })
+  const { imported } = await adopt(ann.client, anonymous.client)
+  expect(imported).toHaveLength(2)
+  expect(imported[0]).toBe(ids[0] as EventId)
+  expect(linesOf(ann.disk)).toEqual(lines)
+  expect(anonymous.disk.outbox.size).toBe(0)
+  expect(anonymous.client.status.getSnapshot().link).toBe('closed')
+  const gateway = new TestGateway(inventoryLog())
+  await talk(gateway, ann)
+  expect(gateway.log.lines).toHaveLength(2)
+  expect(ann.client.status.getSnapshot().pending).toBe(0)
+  await ann.client.close()
+})
+
+test('[U3] an adoption that broke off half-way is done again without doubles', async () => {
+  const system = createTestSystem()
+  const disk = createDisk()
+  const anonymous = openBench({ user: 'anonymous', system, disk })
+  await anonymous.client.append(received(5))
+  const ann = openBench({ system })
+  await importUnsynced(ann.client, await anonymous.client.exportUnsynced(), { from: 'anonymous' })
+  await anonymous.client.close()
+  const reloaded = openBench({ user: 'anonymous', system, disk })
+  const { known, imported } = await adopt(ann.client, reloaded.client)
+  expect([known.length, imported.length]).toEqual([1, 0])
+  expect(ann.disk.outbox.size).toBe(1)
+  expect(disk.outbox.size).toBe(0)
+  await ann.client.close()
+})

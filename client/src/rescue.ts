@@ -1,0 +1,131 @@
+/** A rescue file, or what somebody wrote before they had signed in, into the outbox of a client. Doing it twice does it once. */
+import {
+  type DomainEvent,
+  type EventId,
+  parseClaim,
+  parseEntry,
+  parseRescue,
+  type Position,
+  type RescuedBatch,
+  TidemarkError,
+} from '@tidemark/shared'
+import type { Client } from './client.ts'
+import { type Inside, insideOf } from './inside.ts'
+import type { Batch, Decision } from './store/store.ts'
+import { noDisk } from './sync.ts'
+
+/** What became of the events of a file. */
+export interface Imported {
+  /** In the outbox now. */
+  readonly imported: readonly EventId[]
+  /** Known on this device already, with whatever became of them. */
+  readonly known: readonly EventId[]
+}
+
+/** How a file is read. */
+export interface ImportOptions {
+  /** Whose file it is, where it shall become this client's user's own: somebody who had not signed in. */
+  readonly from?: string
+}
+
+/** Read from the disk at a time, in bytes. */
+const bytesMax = 1_048_576
+
+/**
+ * Puts what a rescue file holds at the end of this device's outbox, with the ids and the bytes that it has.
+ * Rejects with `RESCUE_INVALID` for what is no whole file, or that of another user or scope; with
+ * `UNKNOWN_TOPIC`; or with one of the `STORAGE_` codes.
+ */
+export async function importUnsynced(
+  client: Pick<Client, 'status'>,
+  file: string,
+  { from }: ImportOptions = {},
+): Promise<Imported> {
+  const inside = insideOf(client)
+  const { batches, user, scope } = await parseRescue(file)
+  if (user !== (from ?? inside.user) || scope !== inside.scope) {
+    const reason = `it is of ${user} in ${scope}, and this is ${inside.user} in ${inside.scope}`
+    throw new TidemarkError('RESCUE_INVALID', { reason })
+  }
+  const unknown = batches.find(({ topic }) => !inside.isKnownTopic(topic))
+  if (unknown) throw new TidemarkError('UNKNOWN_TOPIC', { topic: unknown.topic })
+  const rows = batches.map((batch) => ({ batch, events: toEvents(inside, batch) }))
+  const known = await findKnown(inside, new Set(rows.flatMap(({ events }) => events.map(toId))))
+  const isNew = (events: readonly DomainEvent[]): boolean => !events.some(({ id }) => known.has(id))
+  const written = await Promise.all(
+    rows
+      .filter(({ events }) => isNew(events))
+      .map((row) =>
+        inside.writer.write({
+          prepare: () => ({ batch: toBatch(row.batch), events: row.events }),
+          durability: 'strict',
+        }),
+      ),
+  )
+  return {
+    imported: written.flatMap((each) => (each.ok ? each.ids : [])),
+    known: rows.filter(({ events }) => !isNew(events)).flatMap(({ events }) => events.map(toId)),
+  }
+}
+
+/**
+ * Makes what somebody wrote before they had signed in their own: it moves into `client`, and the database
+ * that it was in is deleted. `anonymous` must never have been let in by a gateway, for what that has accepted
+ * has its author. Where it breaks off half-way, it is safe to do again.
+ */
+export async function adopt(
+  client: Pick<Client, 'status'>,
+  anonymous: Pick<Client, 'status' | 'pause' | 'exportUnsynced' | 'signOut'>,
+): Promise<Imported> {
+  anonymous.pause()
+  const { user } = insideOf(anonymous)
+  // Only what the other outbox holds durably leaves this one.
+  const imported = await importUnsynced(client, await anonymous.exportUnsynced(), { from: user })
+  const rest = await anonymous.signOut({ unsynced: 'export' })
+  const { imported: late } = await importUnsynced(client, rest, { from: user })
+  return { imported: [...imported.imported, ...late], known: imported.known }
+}
+
+const toId = ({ id }: DomainEvent): EventId => id
+
+const toEvents = ({ user }: Inside, { topic, scope, lines }: RescuedBatch): DomainEvent[] =>
+  lines.map((line) => ({ topic, scope, author: user, ...parseClaim(line) }))
+
+function toBatch(batch: RescuedBatch): Batch {
+  const { topic, scope, lines, after, expectedRevision, decision } = batch
+  return {
+    topic,
+    scope,
+    lines,
+    ...(after !== undefined && { after }),
+    ...(expectedRevision !== undefined && { expectedRevision }),
+    ...(decision !== undefined && { decision: decision as Decision }),
+  }
+}
+
+/** Which of these events this device has already, in the outbox, among the entries, or as what became of them. */
+async function findKnown(
+  { store, replica, logs, catchUp }: Inside,
+  ids: ReadonlySet<EventId>,
+): Promise<ReadonlySet<EventId>> {
+  if (!store) throw noDisk()
+  await catchUp()
+  const known = new Set<EventId>()
+  for (const id of ids) {
+    const isHere = replica.isPending(id) || replica.isRefused(id)
+    if (isHere || (await store.fate(id)) || (await store.accepted(id))) known.add(id)
+  }
+  for (const log of logs) {
+    let position = 0 as Position
+    for (let more = true; more;) {
+      const page = await store.read(log, position, bytesMax)
+      for (const line of page.lines) {
+        const { id } = parseEntry(log, line)
+        if (ids.has(id)) known.add(id)
+      }
+      position = (position + page.lines.length) as Position
+      more = page.more && page.lines.length > 0
+    }
+  }
+  return known
+}
