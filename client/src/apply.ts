@@ -15,10 +15,13 @@ import {
   TidemarkError,
   unreachable,
 } from '@tidemark/shared'
+import { findDeadLetters } from './dead-letters.ts'
+import type { DecidePorts } from './execute.ts'
 import type { Follow } from './follow.ts'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { Session } from './session.ts'
+import { settle } from './settle.ts'
 import type { StatusCell } from './status.ts'
 import type { Page, Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
@@ -30,6 +33,7 @@ export interface ApplyPorts extends PersistPorts {
   readonly follow: Follow
   readonly turns: Turns
   readonly status: StatusCell
+  readonly deciding: DecidePorts
   /** The database has changed: other tabs should have a look. */
   readonly onWritten: () => void
 }
@@ -228,9 +232,17 @@ async function write(
   pages: readonly Written[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { store, replica, follow, turns, onWritten } = ports
+  const { store, replica, follow, turns, deciding, system, onWritten } = ports
   const isWritten = await persist(ports, signal, () =>
     turns(async () => {
+      // Before the entries that say so: what is written twice after a crash is written once.
+      const refused = await findDeadLetters(
+        { store, user: deciding.user, now: system.now() },
+        pages,
+      )
+      if (refused.length > 0) {
+        await settle({ store, replica, onWritten }, { seqs: [], refused, accepted: [] })
+      }
       const settled = pages.flatMap((page) => replica.settledBy(page.entries))
       if (!(await store.apply(pages.map(toPage), settled))) return false
       for (const page of pages) replica.applied(page, page.entries, page.cursor)

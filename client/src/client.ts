@@ -30,6 +30,7 @@ import type { Store } from './store/store.ts'
 import { findTrace, type Trace } from './trace.ts'
 import { inertSync, noDisk, openSync } from './sync.ts'
 import type { TokenAnswer } from './token.ts'
+import { findTrace, type Trace } from './trace.ts'
 import { connectWebSocket } from './websocket.ts'
 import { withdraw, type Withdrawn } from './withdraw.ts'
 import { openWitness, type Watch, type Witness } from './witness.ts'
@@ -97,6 +98,8 @@ export interface Client<M extends Models = Models> {
   readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
   verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
+  /** The way of an event, from its append to what answered it, after a reload too. */
+  trace(id: EventId): Promise<Trace>
   /** The way of an event, from its append to what answered it, after a reload too. */
   trace(id: EventId): Promise<Trace>
   /** Takes back an event, and its batch, while no link can have been handed it. */
@@ -192,6 +195,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     status,
     refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
+    trace: (id) => findTrace({ ...lookup, views }, id),
     trace: (id) => findTrace({ ...lookup, views }, id),
     withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),

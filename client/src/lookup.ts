@@ -1,6 +1,7 @@
 /** Answers about the past, from the disk. */
 import {
   type Denial,
+  type Entry,
   type EntryOf,
   type EventId,
   type LogName,
@@ -76,19 +77,36 @@ const toAccepted = ({ position, revision }: { position: Position; revision: numb
   revision,
 })
 
-/** Lines are looked through as text: there is no index by id, and parsing is what takes the time. */
-async function findEntry(store: Store, log: LogName, id: EventId) {
+/** An entry, and the line that it came as. */
+interface FoundEntry {
+  readonly entry: Entry
+  readonly line: string
+}
+
+async function findEntry(store: Store, log: LogName, id: EventId): Promise<Entry | undefined> {
+  const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
+  return (await searchEntries(store, log, id, isIt)).find(isIt)?.entry
+}
+
+/**
+ * The entries of a log that are the event, or name it, up to the first that is enough. Lines are looked
+ * through as text: there is no index by id, and parsing is what takes the time.
+ */
+export async function searchEntries(
+  store: Store,
+  log: LogName,
+  id: EventId,
+  isEnough: (found: FoundEntry) => boolean = () => false,
+): Promise<readonly FoundEntry[]> {
+  const found: FoundEntry[] = []
   let position = 0 as Position
-  for (let more = true; more;) {
+  for (let more = true; more && !found.some(isEnough);) {
     const page = await store.read(log, position, bytesMax)
-    // The id may also stand in a line as the cause of another event.
-    const entry = page.lines
-      .filter((line) => line.includes(id))
-      .map((line) => parseEntry(log, line))
-      .find((each) => each.id === id)
-    if (entry) return entry
+    for (const line of page.lines) {
+      if (line.includes(id)) found.push({ entry: parseEntry(log, line), line })
+    }
     position = (position + page.lines.length) as Position
     more = page.more && page.lines.length > 0
   }
-  return undefined
+  return found
 }

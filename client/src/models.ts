@@ -214,6 +214,15 @@ export class ModelView {
     return this.#states?.has(key) ? this.#states.get(key) : this.model.initial
   }
 
+  /** Is this what the model declares to take an event back? */
+  isCompensation(event: DomainEvent, by: DomainEvent): boolean {
+    const { topic, compensations } = this.model
+    const compensation = topic.name === event.topic ? compensations[event.type] : undefined
+    if (!compensation || by.stream !== event.stream) return false
+    const drafts = this.#attempt(() => compensation(event, topic.stream(event.stream)), [])
+    return [drafts].flat().some(({ type }) => type === by.type)
+  }
+
   /** A fold or a command of this model has thrown. */
   degrade(error: unknown): void {
     this.#onDegraded()

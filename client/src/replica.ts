@@ -10,6 +10,7 @@ import {
   type DomainEvent,
   type Entry,
   type EventId,
+  type FrameOf,
   logKey,
   type LogName,
   parseClaim,
@@ -56,6 +57,9 @@ const start = 0 as Position
 
 type AnyOutcome = Outcome<Denial>
 
+/** How far a log has been brought to the broker. */
+export type PublishedLog = Pick<FrameOf<'published'>, 'upTo' | 'parked'>
+
 /** Who waits for what becomes of a batch. */
 interface Waiter {
   readonly ids: readonly EventId[]
@@ -86,6 +90,9 @@ export class Replica {
   /** The newest fate that has been seen. */
   #fate: number | undefined
   #isLoaded = false
+  /** What this tab has handed to a link. */
+  readonly #submitted = new Set<number>()
+  readonly #published = new Map<string, PublishedLog>()
   #onFolded: () => void = () => undefined
   #onRows: () => void = () => undefined
 
@@ -116,6 +123,24 @@ export class Replica {
     return this.#isLoaded
   }
 
+  /** A batch has been handed to a link. */
+  submitted(seq: number): void {
+    this.#submitted.add(seq)
+  }
+
+  isSubmitted(id: EventId): boolean {
+    return this.#submitted.has(this.#seqsById.get(id) ?? 0)
+  }
+
+  /** The gateway has brought a log to the broker this far. */
+  published(log: LogName, published: PublishedLog): void {
+    this.#published.set(logKey(log), published)
+  }
+
+  publishedOf(log: LogName): PublishedLog | undefined {
+    return this.#published.get(logKey(log))
+  }
+
   /** What `Store.load` may leave out. */
   seen(): Seen {
     const suspects = [...this.#pending.values()].filter((row) => this.#mayLeave(row))
@@ -141,7 +166,7 @@ export class Replica {
   }
 
   isRefused(id: EventId): boolean {
-    return this.refused.getSnapshot().some((each) => each.id === id)
+    return this.refused.getSnapshot().some((each) => each.id === id && isFinal(each))
   }
 
   has(seq: number): boolean {
@@ -243,7 +268,7 @@ export class Replica {
     const ids = new Set(refused.map((each) => each.id))
     const others = this.refused.getSnapshot().filter((each) => !ids.has(each.id))
     if (refused.length > 0) this.refused.set([...others, ...refused])
-    for (const { id, refusal } of refused) this.#done(id, { type: 'refused', refusal })
+    for (const each of refused) if (isFinal(each)) this.#refuse(each)
     for (const { id, position, revision } of accepted) {
       this.#done(id, { type: 'accepted', position, revision })
     }
@@ -269,10 +294,10 @@ export class Replica {
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo
     this.#loadRows(rows)
-    for (const { id, refusal } of refused) {
-      const seq = this.#seqsById.get(id)
+    for (const each of refused.filter(isFinal)) {
+      const seq = this.#seqsById.get(each.id)
       if (seq !== undefined) this.#remove(seq)
-      this.#done(id, { type: 'refused', refusal })
+      this.#refuse(each)
     }
     if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
     // An entry that says why a row has left may be in what is still to be loaded.
@@ -326,6 +351,10 @@ export class Replica {
     this.answered(id, outcome)
   }
 
+  #refuse({ id, refusal }: AnyRefused): void {
+    this.#done(id, { type: 'refused', refusal })
+  }
+
   #wait(waiter: Waiter): void {
     for (const id of waiter.ids) this.#waiting.set(id, waiter)
   }
@@ -367,6 +396,7 @@ export class Replica {
     const row = this.#pending.get(seq)
     if (!row) return []
     this.#pending.delete(seq)
+    this.#submitted.delete(seq)
     for (const event of row.events) {
       this.#seqsById.delete(event.id)
       this.streams.lift(event)
@@ -404,6 +434,9 @@ export class Replica {
     for (const model of this.#models) model.notify()
   }
 }
+
+/** What a consumer has set aside was accepted before. */
+const isFinal = ({ refusal }: AnyRefused): boolean => refusal.code !== 'DEAD_LETTERED'
 
 /** Of a batch: what became of its first event where it was accepted, else of the event that was the reason. */
 const isReason = (outcome: AnyOutcome): boolean =>

@@ -94,6 +94,7 @@ export class Submit {
       if (batches.length === 0) return
       const n = this.#n + this.#sent.length
       this.#sent.push(...batches)
+      for (const { seq } of batches) this.#ports.replica.submitted(seq)
       this.#sentEvents += countEvents(batches)
       const events = batches.flatMap((batch) => batch.lines)
       this.#session.send({ type: 'submit', n, batches: batches.map(toSubmitted), events })

@@ -1,0 +1,115 @@
+/**
+ * The way of one event, from this device to whatever answered it, as far as this device knows. What comes
+ * back to a device is events, so the chain is still there hours later and after a reload.
+ */
+import {
+  type Claim,
+  type Denial,
+  type DomainEvent,
+  type Entry,
+  type EventId,
+  parseClaim,
+  type Position,
+} from '@tidemark/shared'
+import { findVerdict, type LookupPorts, searchEntries } from './lookup.ts'
+import type { ModelView } from './models.ts'
+import type { PublishedLog } from './replica.ts'
+import type { Refusal } from './store/store.ts'
+
+/** One step on the way of an event. Times are in ms since 1970. */
+export type TraceStep =
+  /** By the author's clock. */
+  | { readonly type: 'appended'; readonly at: number }
+  /** Handed to a link; the answer may still be on its way. */
+  | { readonly type: 'submitted' }
+  | { readonly type: 'accepted'; readonly position: Position; readonly revision: number }
+  | { readonly type: 'refused'; readonly refusal: Refusal<Denial> }
+  /** A command was decided again: go on with these events. */
+  | { readonly type: 'superseded'; readonly by: readonly EventId[] }
+  | { readonly type: 'withdrawn' }
+  /** The gateway has brought it to the broker. Known while there is a link, and after the gateway has said it again. */
+  | { readonly type: 'published' }
+  /** The broker did not take its stream: the gateway has set that aside. */
+  | { readonly type: 'parked'; readonly code: string }
+  /** What named it as its cause: an answer, what took it back, or a consumer's word that it was set aside. */
+  | { readonly type: 'answered' | 'compensated' | 'dead-lettered'; readonly by: Entry }
+
+/** The way of an event. */
+export interface Trace {
+  readonly id: EventId
+  /** The event that it answers. That may be one that this device does not hold. */
+  readonly causationId?: EventId
+  /** In order; empty where this device knows nothing of the event. */
+  readonly steps: readonly TraceStep[]
+}
+
+/** What tracing needs. */
+export interface TracePorts extends LookupPorts {
+  readonly views: readonly ModelView[]
+}
+
+interface Found {
+  /** The entry of the event, where this device holds it. */
+  readonly entry: Entry | undefined
+  /** The entries that name it as their cause, in the order of their logs. */
+  readonly effects: readonly Entry[]
+}
+
+/** Follows an event. */
+export async function findTrace(ports: TracePorts, id: EventId): Promise<Trace> {
+  const { replica } = ports
+  const knowledge = await findVerdict(ports, id)
+  const { entry, effects } = await search(ports, id)
+  const claim = entry ?? claimOf(ports, id)
+  const steps: TraceStep[] = []
+  if (claim) steps.push({ type: 'appended', at: claim.occurredAt })
+  const isJudged = knowledge.type === 'accepted' || knowledge.type === 'refused'
+  if (isJudged || replica.isSubmitted(id)) steps.push({ type: 'submitted' })
+  if (knowledge.type !== 'pending' && knowledge.type !== 'unknown') steps.push(knowledge)
+  const published = entry && toPublished(entry, replica.publishedOf(entry))
+  if (published) steps.push(published)
+  for (const by of effects) steps.push({ type: typeOf(ports, entry, by), by })
+  const causationId = claim?.causationId
+  return { id, ...(causationId !== undefined && { causationId }), steps }
+}
+
+async function search({ store, logs }: TracePorts, id: EventId): Promise<Found> {
+  const found: Entry[] = []
+  for (const log of logs) {
+    if (store) found.push(...(await searchEntries(store, log, id)).map((each) => each.entry))
+  }
+  return {
+    entry: found.find((each) => each.id === id),
+    effects: found.filter((each) => each.causationId === id),
+  }
+}
+
+/** The event as the outbox or the list of refused ones has it. */
+function claimOf({ replica }: TracePorts, id: EventId): Claim | undefined {
+  const pending = replica.batchOf(id)?.events.find((each) => each.id === id)
+  const refused = replica.refused.getSnapshot().find((each) => each.id === id)
+  return pending ?? (refused && parseClaim(refused.line))
+}
+
+/** Events that come from the broker are there already. */
+function toPublished(
+  { source, position, stream, revision }: Entry,
+  published: PublishedLog | undefined,
+): TraceStep | undefined {
+  if (source === 'broker') return { type: 'published' }
+  if (!published || position > published.upTo) return undefined
+  const parked = published.parked.find((each) => each.stream === stream)
+  if (!parked || revision < parked.fromRevision) return { type: 'published' }
+  return { type: 'parked', code: parked.code }
+}
+
+function typeOf(
+  { views }: TracePorts,
+  entry: DomainEvent | undefined,
+  by: Entry,
+): 'answered' | 'compensated' | 'dead-lettered' {
+  if (by.type === 'tidemark.DeadLettered') return 'dead-lettered'
+  const isCompensation =
+    entry && by.source === 'client' && views.some((view) => view.isCompensation(entry, by))
+  return isCompensation ? 'compensated' : 'answered'
+}
