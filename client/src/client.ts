@@ -27,7 +27,6 @@ import { signOut, type Unsynced } from './sign-out.ts'
 import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
 import type { Store } from './store/store.ts'
-import { findTrace, type Trace } from './trace.ts'
 import { inertSync, noDisk, openSync } from './sync.ts'
 import type { TokenAnswer } from './token.ts'
 import { findTrace, type Trace } from './trace.ts'
@@ -98,8 +97,6 @@ export interface Client<M extends Models = Models> {
   readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
   verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
-  /** The way of an event, from its append to what answered it, after a reload too. */
-  trace(id: EventId): Promise<Trace>
   /** The way of an event, from its append to what answered it, after a reload too. */
   trace(id: EventId): Promise<Trace>
   /** Takes back an event, and its batch, while no link can have been handed it. */
@@ -195,7 +192,6 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     status,
     refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
-    trace: (id) => findTrace({ ...lookup, views }, id),
     trace: (id) => findTrace({ ...lookup, views }, id),
     withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),

@@ -7,7 +7,7 @@ import {
   type LogName,
   parseEntry,
 } from '@tidemark/shared'
-import { searchEntries } from './lookup.ts'
+import { searchEntries } from './search.ts'
 import type { AnyRefused, Page, Store } from './store/store.ts'
 
 /** What finding dead letters needs. */

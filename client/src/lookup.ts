@@ -12,6 +12,7 @@ import {
 } from '@tidemark/shared'
 import type { Outcome } from './append.ts'
 import type { Replica } from './replica.ts'
+import { type FoundEntry, searchEntries } from './search.ts'
 import type { Store } from './store/store.ts'
 import { noDisk, type Sync } from './sync.ts'
 
@@ -77,36 +78,7 @@ const toAccepted = ({ position, revision }: { position: Position; revision: numb
   revision,
 })
 
-/** An entry, and the line that it came as. */
-interface FoundEntry {
-  readonly entry: Entry
-  readonly line: string
-}
-
 async function findEntry(store: Store, log: LogName, id: EventId): Promise<Entry | undefined> {
   const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
   return (await searchEntries(store, log, id, isIt)).find(isIt)?.entry
-}
-
-/**
- * The entries of a log that are the event, or name it, up to the first that is enough. Lines are looked
- * through as text: there is no index by id, and parsing is what takes the time.
- */
-export async function searchEntries(
-  store: Store,
-  log: LogName,
-  id: EventId,
-  isEnough: (found: FoundEntry) => boolean = () => false,
-): Promise<readonly FoundEntry[]> {
-  const found: FoundEntry[] = []
-  let position = 0 as Position
-  for (let more = true; more && !found.some(isEnough);) {
-    const page = await store.read(log, position, bytesMax)
-    for (const line of page.lines) {
-      if (line.includes(id)) found.push({ entry: parseEntry(log, line), line })
-    }
-    position = (position + page.lines.length) as Position
-    more = page.more && page.lines.length > 0
-  }
-  return found
 }

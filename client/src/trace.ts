@@ -11,9 +11,10 @@ import {
   parseClaim,
   type Position,
 } from '@tidemark/shared'
-import { findVerdict, type LookupPorts, searchEntries } from './lookup.ts'
+import { findVerdict, type LookupPorts } from './lookup.ts'
 import type { ModelView } from './models.ts'
 import type { PublishedLog } from './replica.ts'
+import { searchEntries } from './search.ts'
 import type { Refusal } from './store/store.ts'
 
 /** One step on the way of an event. Times are in ms since 1970. */

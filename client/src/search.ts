@@ -1,0 +1,35 @@
+/** Entries on the disk that have to do with one event. */
+import { type Entry, type EventId, type LogName, parseEntry, type Position } from '@tidemark/shared'
+import type { Store } from './store/store.ts'
+
+/** What one step reads, in bytes. */
+const bytesMax = 1_048_576
+
+/** An entry, and the line that it came as. */
+export interface FoundEntry {
+  readonly entry: Entry
+  readonly line: string
+}
+
+/**
+ * The entries of a log that are the event, or name it, up to the first that is enough. Lines are looked
+ * through as text: there is no index by id, and parsing is what takes the time.
+ */
+export async function searchEntries(
+  store: Store,
+  log: LogName,
+  id: EventId,
+  isEnough: (found: FoundEntry) => boolean = () => false,
+): Promise<readonly FoundEntry[]> {
+  const found: FoundEntry[] = []
+  let position = 0 as Position
+  for (let more = true; more && !found.some(isEnough);) {
+    const page = await store.read(log, position, bytesMax)
+    for (const line of page.lines) {
+      if (line.includes(id)) found.push({ entry: parseEntry(log, line), line })
+    }
+    position = (position + page.lines.length) as Position
+    more = page.more && page.lines.length > 0
+  }
+  return found
+}
