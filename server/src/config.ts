@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { assert } from '@tidemark/shared'
 import type { GatewayPluginOptions } from './fastify.ts'
 import type { Log } from './log/log.ts'
+import type { AuthorizeRescue } from './operate/import-rescue.ts'
 
 /** What a configuration module exports as `config`. */
 export interface GatewayConfig extends Omit<GatewayPluginOptions, 'log' | 'system'> {
@@ -13,6 +14,8 @@ export interface GatewayConfig extends Omit<GatewayPluginOptions, 'log' | 'syste
   readonly host?: string
   /** The port to listen on, unless `PORT` names one. 4747 unless said otherwise. */
   readonly port?: number
+  /** Says what `tidemark rescue import` may append in the name of others. Nothing unless said otherwise. */
+  readonly rescue?: AuthorizeRescue
   /** How long the broker shall know a message id again, as ISO 8601, for `tidemark provision`. `PT1H` unless said otherwise. */
   readonly duplicateWindow?: string
 }

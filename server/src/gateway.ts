@@ -171,10 +171,11 @@ const parkedMax = 1_000
 const headBytesMax = 512
 
 /**
- * Each bound holds the next: what is accepted must be publishable, an event fits a frame, and a batch a
- * submit. Otherwise a client would send what is allowed and be sent away for it, again and again.
+ * The limits that a gateway announces. Each bound holds the next: what is accepted must be publishable, an
+ * event fits a frame, and a batch a submit. Otherwise a client would send what is allowed and be sent away
+ * for it, again and again.
  */
-function toLimits({ broker, limits }: GatewayOptions): Limits {
+export function toLimits({ broker, limits }: Pick<GatewayOptions, 'broker' | 'limits'>): Limits {
   const wanted = { ...defaultLimits, ...limits }
   const { messageBytesMax = Infinity, keyLengthMax = Infinity } = broker?.limits ?? {}
   const submitEventsMax = Math.min(wanted.submitEventsMax, wanted.unansweredEventsMax)

@@ -11,6 +11,7 @@ export {
 export type { Log } from './log/log.ts'
 export type { Logger } from './logger.ts'
 export type { Operate } from './operate/guard.ts'
+export type { AuthorizeRescue, RescueAccess } from './operate/import-rescue.ts'
 export type { ConsumerDeclaration } from './operate/provision.ts'
 export type { DeclaredConsumer } from './operate/view.ts'
 export type {

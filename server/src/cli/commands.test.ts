@@ -25,7 +25,16 @@ async function run(line: string, cwd = here) {
   return { code, out, err }
 }
 
-const names = ['gateway', 'emulator', 'dead-letters', 'replay', 'schema', 'provision', 'doctor']
+const names = [
+  'gateway',
+  'emulator',
+  'dead-letters',
+  'replay',
+  'rescue',
+  'schema',
+  'provision',
+  'doctor',
+]
 
 test('[O12] --help lists the commands, and each explains itself', async () => {
   const { code, out } = await run('--help')
@@ -72,6 +81,14 @@ const wrong: readonly [string, RegExp][] = [
   ['replay --scope a --from 0 --why because reporting', /--from is a whole number from 1/],
   ['replay --scope a --from 5 --to 4 --why because reporting', /--to is a whole number from 5/],
   ['replay --scope a --topic nothing --why because reporting', /--topic is one of inventory/],
+  ['rescue', /The command is import/],
+  ['rescue import', /import takes one FILE/],
+  ['rescue import nowhere.ndjson', /--why says the reason/],
+  ['rescue import nowhere.ndjson --why lost', /There is no file nowhere\.ndjson/],
+  [
+    'rescue import tidemark.config.ts --why lost',
+    /tidemark\.config\.ts cannot be imported: it is no rescue file of Tidemark/,
+  ],
   ['schema', /The command is export/],
   ['schema export --format xml', /--format is json-schema or asyncapi, not "xml"/],
   ['schema export --topic nothing', /--topic is one of inventory/],

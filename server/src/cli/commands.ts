@@ -8,6 +8,7 @@ import { emulator } from './emulator.ts'
 import { gateway } from './gateway.ts'
 import { provision } from './provision.ts'
 import { replay } from './replay.ts'
+import { rescue } from './rescue.ts'
 import { schema } from './schema.ts'
 
 const commands: Readonly<Record<string, Command>> = {
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, Command>> = {
   emulator,
   'dead-letters': deadLetters,
   replay,
+  rescue,
   schema,
   provision,
   doctor,
