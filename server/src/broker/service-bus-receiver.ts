@@ -10,7 +10,6 @@ import type {
 } from '@azure/service-bus'
 import { backoffMs, sleep, TidemarkError } from '@tidemark/shared'
 import { Apart } from '../apart.ts'
-import { withDeadline } from '../deadline.ts'
 import {
   defaultHoldMsMax,
   defaultUnsettledMax,
@@ -25,7 +24,6 @@ import {
   type Clients,
   endQuietly,
   type Settings,
-  unanswered,
   unlessAborted,
 } from './service-bus-client.ts'
 import { lastCode, toTidemarkError } from './service-bus-error.ts'
@@ -44,6 +42,8 @@ class Link implements Way {
   readonly #inbox: Inbox
   readonly #apart: Apart
   readonly #originals = new WeakMap<Received, ServiceBusReceivedMessage>()
+  /** Settlements under way, and how to end their wait. */
+  readonly #settling = new Map<ServiceBusReceivedMessage, (error: TidemarkError) => void>()
   heardAt: number
 
   constructor(receiver: ServiceBusReceiver, settings: Settings, inbox: Inbox) {
@@ -67,7 +67,9 @@ class Link implements Way {
         },
         processError: async ({ error, errorSource, entityPath }) => {
           // A lock that could not be renewed shows when the message is settled.
-          if (errorSource !== 'renewLock') failed(toTidemarkError(error, entityPath))
+          if (errorSource === 'renewLock') return
+          this.#giveUp(isCutOff)
+          failed(toTidemarkError(error, entityPath))
         },
       },
       { autoCompleteMessages: false, maxConcurrentCalls: unsettledMax },
@@ -84,20 +86,27 @@ class Link implements Way {
     // On a link that was cut and opened again the SDK would wait for an answer that never comes.
     if (!original || isCutOff(original)) throw new TidemarkError('LOCK_LOST')
     const kind = settlement.type === 'deadLetter' ? `deadLetter ${message.id}` : settlement.type
-    const { system, answerMsMax } = this.#settings
     await new Promise<void>((resolve, reject) => {
+      this.#settling.set(original, reject)
       this.#apart.run(kind, () => {
         const settling = apply(this.#receiver, original, settlement)
-        const late = () => unanswered('a settlement', answerMsMax)
-        withDeadline(system, answerMsMax, settling, late).then(resolve, (error: unknown) =>
+        answered(this.#settings, 'a settlement', settling).then(resolve, (error: unknown) =>
           reject(toTidemarkError(error, this.#receiver.entityPath)),
         )
       })
-    })
+    }).finally(() => this.#settling.delete(original))
+  }
+
+  /** The SDK waits long for the answers of a link that is gone. */
+  #giveUp(isHopeless: (original: ServiceBusReceivedMessage) => boolean): void {
+    for (const [original, reject] of this.#settling) {
+      if (isHopeless(original)) reject(new TidemarkError('LOCK_LOST'))
+    }
   }
 
   async close(): Promise<void> {
     this.#inbox.forget(this)
+    this.#giveUp(() => true)
     await endQuietly(this.#settings, this.#receiver)
   }
 }

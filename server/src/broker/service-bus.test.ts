@@ -266,3 +266,49 @@ test('[B18] many sessions are read over several connections, and none stays open
   await broker.close()
   await expect.poll(door.inside).toBe(0)
 })
+
+test('[B17] under all of these together nothing is lost, and every key keeps its order', async () => {
+  const { emulator, broker } = await open({ silenceMsMax: 1_000, clientMsMax: 1_500 })
+  const { faults } = emulator
+  const troubles = [
+    () => faults.killConnections(),
+    () => faults.detach('*'),
+    () => faults.delaySends('contract', Infinity, 2),
+    () => faults.expireLocks('contract/Subscriptions/sessions'),
+    () => faults.deafen('contract/Subscriptions/sessions'),
+    () => faults.refuseSends('contract', 'amqp:internal-error'),
+  ]
+  const over = new AbortController()
+  const chaos = async () => {
+    for (const trouble of troubles) {
+      await new Promise((resolve) => void setTimeout(resolve, 400))
+      await trouble()
+    }
+    over.abort()
+  }
+  const sent = new Map<string, number>()
+  const publish = async (key: string) => {
+    for (let count = 0; !over.signal.aborted; count += 1) {
+      const one = message(count, key)
+      while ((await broker.publish('contract', [one]))[0] !== undefined);
+      sent.set(key, count + 1)
+    }
+  }
+  const seen = new Map<string, unknown[]>()
+  const isDone = () => [...sent].every(([key, count]) => seen.get(key)?.length === count)
+  const consume = async () => {
+    const reader = broker.receiver({ topic: 'contract', subscription: 'sessions', sessions: 2 })
+    const end = performance.now() + 20_000
+    while (!(over.signal.aborted && isDone()) && performance.now() < end) {
+      for (const one of await reader.receive(50, 500).catch(() => [])) {
+        const before = seen.get(one.key) ?? []
+        if (!before.includes(dataOf(one))) seen.set(one.key, [...before, dataOf(one)])
+        await reader.settle(one, { type: 'complete' }).catch(() => {})
+      }
+    }
+  }
+  await Promise.all([chaos(), publish('a'), publish('b'), consume()])
+  for (const [key, count] of sent) {
+    expect(seen.get(key)).toEqual(Array.from({ length: count }, (_, index) => index))
+  }
+}, 40_000)
