@@ -7,7 +7,7 @@ import { fileIn } from './child.ts'
 import { type Evidence, readBooks, readLines, readLogs, readMarkers, readSeen } from './evidence.ts'
 import type { Gap } from './gaps.ts'
 import { healAndWait, mend, peekBroker } from './heal.ts'
-import { makePlan, setTargets, type Targets } from './plan.ts'
+import { setTargets, type Targets } from './plan.ts'
 import type { BrokerProcess, End, Slot } from './slots.ts'
 import { judge, judgeBalance } from './verdict.ts'
 import { startWorld, type World } from './world.ts'
@@ -39,8 +39,6 @@ export interface FaultsResult {
 
 /** Every gap is hit so often at least in a run of 140 kills or more. */
 const eachMin = 20
-/** A process that has not come by its gap within this time gets another plan, in ms. */
-const patienceMs = 3_000
 /** Something else goes wrong this often, in ms: connections are cut, a process stands still. */
 const mishapMs = 7_000
 /** Longer than a relay's lease lasts in the hasty world, in ms. */
@@ -50,6 +48,7 @@ const freezeMs = 3_000
 export async function runFaults(options: FaultsOptions): Promise<FaultsResult> {
   const began = performance.now()
   const { say, seed } = options
+  let { isKept } = options
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-faults-'))
   const random = new Random(seed)
   const targets = setTargets(
@@ -64,17 +63,17 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsResult> {
     const found = await judgeWorld(world, options)
     const markers = readMarkers(folder)
     const wrong = [...found.wrong, ...judgeKills(world.ends, markers, targets)]
-    const kept = options.isKept || wrong.length > 0 ? folder : undefined
+    isKept ||= wrong.length > 0
     return {
       gaps: [...targets].map(([gap, target]) => [gap, { target, markers: markers.get(gap) ?? 0 }]),
       counts: found.counts,
       wrong,
       ms: performance.now() - began,
-      folder: kept,
+      folder: isKept ? folder : undefined,
     }
   } finally {
     await world.close()
-    if (!options.isKept && !world.isWrong) await rm(folder, { recursive: true, force: true })
+    if (!isKept) await rm(folder, { recursive: true, force: true })
   }
 }
 
@@ -82,9 +81,9 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 /** Goes on until every gap has had its share, or the time is over. */
 async function killAll(world: World, options: FaultsOptions, targets: Targets): Promise<void> {
-  const { folder, random, slots, broker } = world
+  const { folder, slots, broker } = world
+  const random = new Random(options.seed).fork('mishaps')
   const end = performance.now() + options.killMsMax
-  let replanAt = 0
   let mishapAt = performance.now() + mishapMs
   let sayAt = 0
   for (;;) {
@@ -92,10 +91,6 @@ async function killAll(world: World, options: FaultsOptions, targets: Targets): 
     const hits = readMarkers(folder)
     if ([...targets].every(([gap, target]) => (hits.get(gap) ?? 0) >= target)) return
     if (now >= end) return
-    if (now >= replanAt) {
-      for (const slot of slots) slot.arm(makePlan(random, slot.kind, targets, hits))
-      replanAt = now + patienceMs
-    }
     if (now >= mishapAt) {
       mishap(random, slots, broker)
       mishapAt = now + mishapMs
@@ -126,9 +121,8 @@ async function judgeWorld(
   world: World,
   { say }: FaultsOptions,
 ): Promise<{ wrong: readonly string[]; counts: FaultsResult['counts'] }> {
-  const { folder, slots, load, orders } = world
-  world.isHealing = true
-  for (const slot of slots) slot.arm({})
+  const { folder, load, orders } = world
+  world.hunter.rest()
   load.stop()
   say('healed: waiting until everything is at rest')
   const rest = { folder, load, connectionString: orders.connectionString }
@@ -143,7 +137,6 @@ async function judgeWorld(
   if (second) wrong.push(`L5 At rest, after a redrive: ${second}`)
   const evidence = await gather(world)
   wrong.push(...judge(evidence))
-  world.isWrong = wrong.length > 0
   return { wrong, counts: countAll(world, evidence, parked) }
 }
 

@@ -4,9 +4,9 @@ import { serviceBus } from '@tidemark/server/broker/service-bus'
 import { listHeld, redrive } from '@tidemark/server/consumer'
 import { sqliteProcessed } from '@tidemark/server/consumer/processed/sqlite'
 import { fileIn } from './child.ts'
-import { type Evidence, readBooks, readLogs, readSeen } from './evidence.ts'
+import { type Evidence, readBooks, readLogs } from './evidence.ts'
 import type { Load } from './load.ts'
-import { handledTypes, orders, service } from './orders.ts'
+import { orders, service } from './orders.ts'
 
 /** What has to come to rest. */
 export interface Restless {
@@ -49,16 +49,6 @@ export async function unrest(
   const busy = books.sagas.filter(({ state }) => state === 'running' || state === 'compensating')
   if (busy.length > 0) return `${busy.length} sagas have not ended`
   if (nothingParked && books.parked.length > 0) return `${books.parked.length} events are set aside`
-  const seen = readSeen(folder)
-  const done = new Set([...books.processed, ...books.parked])
-  const waiting = new Set(
-    seen
-      .filter(
-        ({ id, attributes }) => handledTypes.includes(String(attributes['type'])) && !done.has(id),
-      )
-      .map(({ id }) => id),
-  )
-  if (waiting.size > 0) return `${waiting.size} events have no effect`
   const { inFlight } = await peekBroker(connectionString)
   for (const [name, ids] of Object.entries(inFlight)) {
     if (ids.length > 0) return `${ids.length} messages wait for ${name}, such as ${ids[0]}`

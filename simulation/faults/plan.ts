@@ -34,24 +34,26 @@ export function setTargets(kills: number, only: Gap | undefined, eachMin: number
   return new Map(gapNames.map((gap) => [gap, Math.max(eachMin, Math.ceil(kills * shares[gap]))]))
 }
 
-/** The plan for a new process of this kind. */
+/**
+ * The plan for a process of this kind: the gap that lacks most. One that has not come by that gap for a
+ * while may die in any that lacks something.
+ */
 export function makePlan(
   random: Random,
   kind: Kind,
   targets: Targets,
   hits: ReadonlyMap<string, number>,
+  isPatient: boolean,
 ): Plan {
   const lack = (gap: Gap): number => {
     const target = targets.get(gap) ?? 0
     return target === 0 ? 0 : 1 - (hits.get(gap) ?? 0) / target
   }
-  const neediest = (gaps: readonly Gap[]): Gap | undefined =>
-    gaps.filter((gap) => lack(gap) > 0).toSorted((one, other) => lack(other) - lack(one))[0]
-  const passes = (gap: Gap | undefined): Plan =>
-    gap ? { [gap]: 1 + random.below(passesMax[gap]) } : {}
-  const own = neediest(gapsOf[kind].filter((gap) => !isRelays(gap)))
-  const relays = neediest(gapsOf[kind].filter(isRelays))
-  // Only the gateway that has the lease passes the relay's gaps, so either has another one to die in too.
-  const isRelaysTurn = relays && (!own || lack(relays) >= lack(own))
-  return { ...passes(own), ...(isRelaysTurn && passes(relays)) }
+  const lacking = gapsOf[kind]
+    .filter((gap) => lack(gap) > 0)
+    .toSorted((one, other) => lack(other) - lack(one))
+  // Only the gateway that has the lease passes the relay's gaps, so the other one needs one of its own.
+  const first = lacking.slice(0, 1 + lacking.findIndex((gap) => !isRelays(gap)))
+  const chosen = isPatient && first.length > 0 ? first : lacking
+  return Object.fromEntries(chosen.map((gap) => [gap, 1 + random.below(passesMax[gap])]))
 }

@@ -3,15 +3,15 @@ import type { LogName } from '@tidemark/shared'
 import type { Random } from '../random.ts'
 import { createLines, fileIn, type Orders } from './child.ts'
 import type { DeviceVerdict } from './device.ts'
-import { readMarkers } from './evidence.ts'
+import { createHunter, type Hunter } from './hunter.ts'
 import { type Load, startLoad } from './load.ts'
-import { makePlan, type Targets } from './plan.ts'
+import type { Targets } from './plan.ts'
 import { type BrokerProcess, type End, openSlot, type Slot, startBroker } from './slots.ts'
 
 /** Everything that runs. */
 export interface World {
   readonly folder: string
-  readonly random: Random
+  readonly hunter: Hunter
   readonly orders: Orders
   readonly broker: BrokerProcess
   readonly slots: readonly Slot[]
@@ -19,10 +19,6 @@ export interface World {
   /** How each process ended so far. */
   readonly ends: End[]
   readonly verdicts: { log: LogName; id: string; verdict: DeviceVerdict }[]
-  /** Set once nobody is to be killed any more. */
-  isHealing: boolean
-  /** Set where something was wrong: the evidence is kept. */
-  isWrong: boolean
   close(): Promise<void>
 }
 
@@ -39,12 +35,14 @@ export async function startWorld(options: {
   const orders: Orders = { ...began, connectionString: broker.connectionString }
   const ends: End[] = []
   const verdicts: World['verdicts'] = []
-  const state = { isHealing: false, isWrong: false }
-  const onBegin = (slot: Slot): void => {
-    slot.arm(state.isHealing ? {} : makePlan(random, slot.kind, targets, readMarkers(folder)))
-  }
+  const hunter = createHunter(folder, random.fork('hunter'), targets)
   const open = (kind: Slot['kind']): Slot =>
-    openSlot({ kind, orders, onBegin, onEnd: (_kind, end) => ends.push(end) })
+    openSlot({
+      kind,
+      orders,
+      onBegin: (slot) => hunter.onBegin(slot),
+      onEnd: (_kind, end) => ends.push(end),
+    })
   const slots = [open('gateway'), open('gateway'), open('consumer'), open('consumer')]
   const note = createLines(fileIn(folder, 'appended'))
   const gateways = slots.filter(({ kind }) => kind === 'gateway')
@@ -56,9 +54,9 @@ export async function startWorld(options: {
       onVerdict: (log, id, verdict) => verdicts.push({ log, id, verdict }),
     },
   )
-  return Object.assign(state, {
+  return {
     folder,
-    random,
+    hunter,
     orders,
     broker,
     slots,
@@ -70,5 +68,5 @@ export async function startWorld(options: {
       await Promise.all(slots.map((slot) => slot.close()))
       await broker.close()
     },
-  })
+  }
 }
