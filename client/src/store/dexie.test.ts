@@ -112,3 +112,52 @@ function openRaw(indexedDB: IDBFactory, name: string, version: number): Promise<
     request.onerror = () => reject(request.error)
   })
 }
+
+test('[A11] a database of layout 1 is upgraded without losing anything', async () => {
+  const indexedDB = new IDBFactory()
+  const old = new Dexie('past', { indexedDB, IDBKeyRange })
+  // As version 1 wrote it. It stays as it is, whatever becomes of the code.
+  old.version(1).stores({
+    meta: '',
+    outbox: '++seq',
+    entries: '',
+    logs: '',
+    refused: 'id',
+    accepted: 'id',
+  })
+  const identity = { clientId: 'a-client', incarnation: 'an-incarnation' }
+  await old.table('meta').put(identity, 'identity')
+  const batch = (line: string) => ({ ...log, lines: [line] })
+  await old
+    .table('outbox')
+    .bulkAdd([
+      { batches: [batch('1')] },
+      { seq: 2, batches: [null, batch('3')] },
+      { seq: 4, batches: [batch('4')] },
+    ])
+  await old.table('refused').put({ ...log, id: 'r' })
+  await old
+    .table('logs')
+    .put({ cursor: { epoch: 'e', position: 2 }, rewinds: 0 }, 'inventory/shop-7')
+  await old.table('entries').put({ first: 1, text: 'one\ntwo' }, ['inventory/shop-7', 2])
+  old.close()
+  const store = dexieStore({ name: 'past', indexedDB, IDBKeyRange })
+  expect(await store.open()).toEqual(identity)
+  const seen = { ...nothing, logs: [{ ...log, position: 0 as never, rewinds: 0 }] }
+  expect(await store.load(seen, 100_000)).toMatchObject({
+    rows: [
+      { seq: 1, lines: ['1'] },
+      { seq: 3, lines: ['3'] },
+      { seq: 4, lines: ['4'] },
+    ],
+    refused: [{ id: 'r' }],
+    logs: [{ cursor: { position: 2 }, lines: ['one', 'two'] }],
+    fates: { upTo: 0, rows: [] },
+  })
+  expect(await store.append([batch('5')])).toEqual([5])
+  // What was there may have been handed to a link.
+  await store.linked(false)
+  const fate = { ...log, type: 'withdrawn', ids: [], by: [] } as const
+  expect(await store.withdraw(3, fate)).toBe(false)
+  await store.close()
+})

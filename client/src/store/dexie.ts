@@ -101,6 +101,8 @@ class DexieStore implements Store {
     this.#factory = indexedDB
     this.#db = new Dexie(name, { indexedDB, IDBKeyRange: this.#range, autoOpen: false })
     for (const [at, schema] of schemas.entries()) this.#db.version(at + 1).stores(schema)
+    // What was there before version 2 may have been handed to a link. The end of the next one says up to where.
+    this.#db.version(2).upgrade((tx) => tx.table('meta').put(Infinity, handedKey))
     // A newer version of the app wants to upgrade: make way, and say so from now on.
     this.#db.on('versionchange', ({ newVersion }) => {
       // Nothing is newer where the database is deleted; the next use makes an empty one.

@@ -47,12 +47,12 @@ const schema = `
 
 /** What takes a file from each layout to the next; outbox rows have to survive. */
 const upgrades = [
-  // Layout 2: decisions that are made anew.
+  // Layout 2: decisions that are made anew. What is there already may have been handed to a link.
   `
   create table fates (n integer primary key autoincrement, fate text not null);
   create table fated (id text primary key, n integer not null) without rowid;
   create table link (handed integer not null);
-  insert into link values (0);
+  insert into link select coalesce((select seq from sqlite_sequence where name = 'outbox'), 0);
 `,
 ]
 
