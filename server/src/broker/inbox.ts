@@ -58,6 +58,7 @@ export class Inbox {
   /** Waits for messages, as `Receiver.receive` does. */
   async receive(max: number, waitMs: number): Promise<readonly Received[]> {
     const over = new AbortController()
+    if (waitMs <= 0) over.abort()
     const cancel: Cancel = this.#system.after(Math.max(0, waitMs), () => over.abort())
     try {
       for (;;) {
