@@ -207,13 +207,22 @@ function createOutbox({ outgoing }: MemoryTables, next: () => number): Outbox {
       }
     },
     async pending({ consumer, owner, strayBefore, exceptTopics = [], max }) {
+      const isOurs = (row: Unsent) => row.owner === owner || row.at < strayBefore
+      const theirs = [...outgoing.values()].filter(
+        (row) => row.consumer === consumer && row.refusedCode === undefined && !isOurs(row),
+      )
+      const waits = ({ seq, topic, message }: Unsent) =>
+        theirs.some(
+          (row) => row.seq < seq && row.topic === topic && row.message.key === message.key,
+        )
       return select(
         consumer,
         max,
         (row) =>
           row.refusedCode === undefined &&
           !exceptTopics.includes(row.topic) &&
-          (row.owner === owner || row.at < strayBefore),
+          isOurs(row) &&
+          !waits(row),
       )
     },
     async confirm(seqs) {

@@ -31,7 +31,10 @@ export interface Outbox {
     results: readonly { readonly topic: string; readonly message: Message }[],
     now: number,
   ): Promise<void>
-  /** What is to be published, oldest first. */
+  /**
+   * What is to be published, oldest first. What somebody else has committed before for the same key, and may
+   * be publishing now, comes first: until it is confirmed or left behind, what follows it is not listed.
+   */
   pending(filter: PendingFilter): Promise<readonly Outgoing[]>
   /** The broker has confirmed these. */
   confirm(seqs: readonly number[]): Promise<void>

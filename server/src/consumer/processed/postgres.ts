@@ -28,6 +28,7 @@ const dialect: Dialect = {
     `(SELECT value, nth FROM jsonb_array_elements_text(CAST(${parameter} AS jsonb)) WITH ORDINALITY AS each (value, nth)) AS list`,
   lists: (parameter) =>
     `(SELECT value, nth FROM jsonb_array_elements(CAST(${parameter} AS jsonb)) WITH ORDINALITY AS each (value, nth)) AS list`,
+  field: (column, name) => `(CAST(${column} AS json) ->> '${name}')`,
 }
 
 /** The commit is answered before it is on the server's disk. */

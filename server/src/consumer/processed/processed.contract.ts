@@ -335,6 +335,25 @@ function testOutbox<Tx>(name: string, open: Open<Tx>): void {
     })
   })
 
+  test(`[C5] ${name}: results of one key are published in order, also those that another run has left`, async () => {
+    const { processed } = await open()
+    await processed.transaction(async ({ outbox }) => {
+      const other = { ...message('r-4'), key: 'shop-7/sku-2' }
+      await outbox.enqueue('stock', 'dead', [{ topic: 't', message: message('r-1') }], 100)
+      await outbox.enqueue('stock', 'me', [{ topic: 't', message: message('r-2') }], 101)
+      await outbox.enqueue('stock', 'me', [{ topic: 'u', message: message('r-3') }], 101)
+      await outbox.enqueue('stock', 'me', [{ topic: 't', message: other }], 101)
+      const ids = async (strayBefore: number) =>
+        (await outbox.pending({ ...mine, strayBefore })).map((item) => item.message.id)
+      expect(await ids(100)).toEqual(['r-3', 'r-4'])
+      expect(await ids(101)).toEqual(['r-1', 'r-2', 'r-3', 'r-4'])
+      // What the broker will never take holds up nothing.
+      const [first] = await outbox.pending({ ...mine, owner: 'dead' })
+      await outbox.refuse(first?.seq ?? 0, 'MESSAGE_TOO_LARGE')
+      expect(await ids(100)).toEqual(['r-2', 'r-3', 'r-4'])
+    })
+  })
+
   test(`${name}: a message comes out as it went in, whatever its bytes`, async () => {
     const { processed } = await open()
     const bodies = [

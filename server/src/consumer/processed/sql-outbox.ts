@@ -5,6 +5,7 @@ import { type Dialect, maybe, number, orderedList, type Row, type Sql, text } fr
 
 /** The outbox over a connection inside a transaction. */
 export function createOutbox(sql: Sql, dialect: Dialect): Outbox {
+  const keyOf = (row: string): string => dialect.field(`${row}.message`, 'key')
   return {
     async enqueue(consumer, owner, results, now) {
       if (results.length === 0) return
@@ -21,9 +22,14 @@ export function createOutbox(sql: Sql, dialect: Dialect): Outbox {
 
     async pending({ consumer, owner, strayBefore, exceptTopics = [], max }) {
       const rows = await sql.all(
-        `SELECT seq, topic, message, refused_code FROM tidemark_outgoing
+        `SELECT seq, topic, message, refused_code FROM tidemark_outgoing AS result
          WHERE consumer = $1 AND refused_code IS NULL AND (owner = $2 OR at < CAST($3 AS BIGINT))
            AND topic NOT IN (SELECT value FROM ${dialect.texts('$4')})
+           AND NOT EXISTS (
+             SELECT 1 FROM tidemark_outgoing AS before
+             WHERE before.consumer = $1 AND before.seq < result.seq AND before.refused_code IS NULL
+               AND before.owner <> $2 AND before.at >= CAST($3 AS BIGINT)
+               AND before.topic = result.topic AND ${keyOf('before')} = ${keyOf('result')})
          ORDER BY seq LIMIT CAST($5 AS BIGINT)`,
         consumer,
         owner,

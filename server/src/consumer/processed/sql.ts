@@ -30,6 +30,8 @@ export interface Dialect {
   texts(parameter: string): string
   /** A table of `value`, `nth` from a parameter that holds a JSON list of lists; `value ->> 0` is a text. */
   lists(parameter: string): string
+  /** The text of a field of the JSON object that a column holds as text. */
+  field(column: string, name: string): string
 }
 
 /** The statements that make the tables where they are missing. */

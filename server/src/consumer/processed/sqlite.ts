@@ -48,6 +48,7 @@ const dialect: Dialect = {
   lockOrSkip: '',
   texts: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter})) AS list`,
   lists: (parameter) => `(SELECT value, key AS nth FROM json_each(${parameter})) AS list`,
+  field: (column, name) => `(${column} ->> '${name}')`,
 }
 
 /** A consumer's tables in a SQLite database that the app has opened, and closes. */
