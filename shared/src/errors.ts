@@ -57,6 +57,7 @@ export interface ErrorDetails {
   STORAGE_BLOCKED: undefined
   STORAGE_LOST: { readonly reason: string }
   STORE_TOO_NEW: undefined
+  STORE_DELETED: undefined
   // The gateway's log.
   LOG_UNAVAILABLE: { readonly reason: string }
   LOG_CORRUPT: { readonly reason: string }
@@ -126,6 +127,7 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   STORAGE_BLOCKED: { recovery: 'later' },
   STORAGE_LOST: { recovery: 'later' },
   STORE_TOO_NEW: { recovery: 'never' },
+  STORE_DELETED: { recovery: 'never' },
   LOG_UNAVAILABLE: { recovery: 'later' },
   LOG_CORRUPT: { recovery: 'never' },
   LEASE_LOST: { recovery: 'later' },

@@ -92,7 +92,10 @@ class DexieStore implements Store {
   readonly #alone = new Set<number>()
   #opening: Promise<void> | undefined
   #isClosed = false
-  #isOutdated = false
+  /** Why nothing is read or written any more, until the page is loaded again. */
+  #end: 'STORE_TOO_NEW' | 'STORE_DELETED' | undefined
+  /** Of the database that this was opened on. */
+  #incarnation: string | undefined
 
   constructor(options: DexieStoreOptions) {
     const { name, system = realSystem, indexedDB = globalThis.indexedDB } = options
@@ -103,15 +106,20 @@ class DexieStore implements Store {
     for (const [at, schema] of schemas.entries()) this.#db.version(at + 1).stores(schema)
     // What was there before version 2 may have been handed to a link. The end of the next one says up to where.
     this.#db.version(2).upgrade((tx) => tx.table('meta').put(Infinity, handedKey))
-    // A newer version of the app wants to upgrade: make way, and say so from now on.
+    // A newer version of the app wants to upgrade, or somebody to delete: make way, and say so from now on.
     this.#db.on('versionchange', ({ newVersion }) => {
-      // Nothing is newer where the database is deleted; the next use makes an empty one.
-      this.#isOutdated = newVersion !== null
+      this.#end = newVersion === null ? 'STORE_DELETED' : 'STORE_TOO_NEW'
       this.#db.close()
     })
   }
 
-  open(): Promise<Identity> {
+  async open(): Promise<Identity> {
+    const identity = await this.#identify()
+    this.#incarnation = identity.incarnation
+    return identity
+  }
+
+  #identify(): Promise<Identity> {
     const fresh = { clientId: this.#system.uuid(), incarnation: this.#system.uuid() }
     return this.#transact(['meta'], 'readwrite', (tx) => {
       const meta = tx.objectStore('meta')
@@ -423,7 +431,7 @@ class DexieStore implements Store {
 
   async #connect(): Promise<void> {
     if (this.#isClosed) throw new TidemarkError('STORAGE_LOST', { reason: 'closed' })
-    if (this.#isOutdated) throw new TidemarkError('STORE_TOO_NEW')
+    if (this.#end) throw new TidemarkError(this.#end)
     // While it makes or upgrades the database, Dexie already calls it open.
     if (this.#db.isOpen() && !this.#opening) return
     await this.#inTime((this.#opening ??= this.#open()))
@@ -450,6 +458,7 @@ class DexieStore implements Store {
     try {
       await this.#checkVersion()
       await this.#db.open()
+      await this.#checkIncarnation()
     } catch (error) {
       throw toTidemarkError(error)
     } finally {
@@ -467,8 +476,27 @@ class DexieStore implements Store {
       // An older browser cannot say; opening will tell what else is wrong.
     }
     if (version <= newestVersion) return
-    this.#isOutdated = true
+    this.#end = 'STORE_TOO_NEW'
     throw new TidemarkError('STORE_TOO_NEW')
+  }
+
+  /**
+   * A database that was deleted meanwhile comes back empty, with numbers that begin anew: what this page
+   * holds in memory does not belong to it.
+   */
+  async #checkIncarnation(): Promise<void> {
+    if (this.#incarnation === undefined) return
+    const tx = this.#db.backendDB().transaction('meta')
+    const known = tx.objectStore('meta').get('identity') as IDBRequest<Identity | undefined>
+    await new Promise((resolve) => {
+      tx.oncomplete = resolve
+      tx.onabort = resolve
+    })
+    // A connection that is lost again says so at its next use.
+    if (tx.error || known.result?.incarnation === this.#incarnation) return
+    this.#end = 'STORE_DELETED'
+    this.#db.close()
+    throw new TidemarkError('STORE_DELETED')
   }
 }
 

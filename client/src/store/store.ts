@@ -152,7 +152,7 @@ export type Durability = 'relaxed' | 'strict'
 
 /**
  * The device's disk. Any method may throw `STORAGE_UNAVAILABLE`, `STORAGE_FULL`, `STORAGE_BLOCKED`,
- * `STORAGE_LOST` or `STORE_TOO_NEW`.
+ * `STORAGE_LOST`, `STORE_TOO_NEW` or `STORE_DELETED`.
  */
 export interface Store {
   /** Opens the database, making it and its identity if it is not there. */
