@@ -38,7 +38,8 @@ export function RefusedList({ close }: { readonly close: () => void }): ReactNod
 function sayClaim(topic: string, { type, version, data, stream }: Claim) {
   if (topic === orders.name) {
     const placed = client.model.order(stream).get()?.placed
-    return { said: placed ? `${type}, order ${sayOrder(placed)}` : type, sku: placed?.sku ?? '' }
+    const what = type === 'OrderPlaced' ? 'Order' : `${type} for`
+    return { said: placed ? `${what} ${sayOrder(placed)}` : type, sku: placed?.sku ?? '' }
   }
   try {
     inventory.check(type, version, data)

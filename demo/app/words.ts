@@ -105,6 +105,8 @@ export function sayRefusal({ refusal }: Refused): string {
       return refusal.details.reason
     case 'SCHEMA_INVALID':
       return refusal.details.issues.map(({ path, message }) => `${path}: ${message}`).join('; ')
+    case 'DEAD_LETTERED':
+      return `${sayAuthor(refusal.details.consumer)} has set it aside after ${refusal.details.attempts} tries. Somebody has to look at it.`
     case 'LOST_IN_RESTORE':
       return 'The gateway was restored from a backup, and this no longer fits what it has.'
     default:
