@@ -59,6 +59,28 @@ await app.close()
 await log.close()
 `
 
+const service = `
+import { consume } from '@tidemark/server/consumer'
+import { memoryProcessed } from '@tidemark/server/consumer/processed/memory'
+import type { Broker } from '@tidemark/server/broker/broker'
+import { inventory } from './events.ts'
+export const start = (broker: Broker) =>
+  consume(inventory, {
+    name: 'purchasing',
+    broker,
+    subscription: 'purchasing',
+    processed: memoryProcessed(),
+    on: {
+      StockReceived: (event) => {
+        const quantity: number = event.data.quantity
+        // @ts-expect-error -- no such field
+        event.data.amount
+        void quantity
+      },
+    },
+  })
+`
+
 beforeAll(() => {
   run('npm', ['run', '--silent', 'build'], root)
   for (const name of ['shared', 'client', 'server']) {
@@ -77,6 +99,7 @@ beforeAll(() => {
   write('events.ts', events)
   write('app.ts', app)
   write('server.ts', server)
+  write('service.ts', service)
 }, 300_000)
 
 afterAll(() => rmSync(project, { recursive: true, force: true }))
@@ -105,6 +128,12 @@ test('[K1] it bundles for the browser', () => {
 test('[K1] a gateway starts from it in Node, and a client is answered', () => {
   expect(run(bin('node'), ['server.ts']).trim()).toBe('accepted 5')
 }, 60_000)
+
+test('[K1] its command line starts', () => {
+  const cli = join(project, 'node_modules/.bin/tidemark')
+  expect(run(bin('node'), [cli, '--version']).trim()).toBe('0.1.0')
+  expect(run(bin('node'), [cli, 'emulator', '--help'])).toContain('--port')
+})
 
 test('[K1] what is published holds neither tests nor sources', () => {
   const published = run('find', [join(project, 'node_modules/@tidemark'), '-type', 'f']).split('\n')
