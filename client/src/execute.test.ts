@@ -253,3 +253,22 @@ test('[X9] in another tab the superseded events go and their successors come in 
   await leader.client.close()
   await follower.client.close()
 })
+
+test('[X8] a command that the app does not know any more when it is to be decided again is refused with a code', async () => {
+  const disk = createDisk()
+  const gateway = new TestGateway(inventoryLog())
+  const bench = openBench({ disk })
+  await bench.client.append(received(5))
+  await bench.client.model.item(sku).pick({ quantity: 2 })
+  await bench.client.close()
+  gateway.log.append([foreignLine(1, 1)])
+  const { model } = await import('@tidemark/shared')
+  const older = model(inventory, { version: 1, initial: { onHand: 0 }, on: {} })
+  const updated = openBench({ disk, system: bench.system, models: { item: older } as never })
+  await talk(gateway, updated)
+  expect(updated.client.refused.getSnapshot()).toMatchObject([
+    { refusal: { code: 'UNKNOWN_COMMAND', details: { model: 'item', command: 'pick' } } },
+  ])
+  expect(updated.client.status.getSnapshot()).toMatchObject({ pending: 0, link: 'online' })
+  await updated.client.close()
+})
