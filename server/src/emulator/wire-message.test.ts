@@ -35,9 +35,12 @@ const property = fc.oneof(
   fc.constant('x'.repeat(300)),
 )
 
+/** rhea reads a property named `__proto__` into an object's prototype; we do not. */
+const name = fc.string().filter((text) => text !== '__proto__')
+
 test('[B31] application properties are read as rhea wrote them', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string(), property), (application_properties) => {
+    fc.property(fc.dictionary(name, property), (application_properties) => {
       const { properties } = openMessage(encode({ application_properties, body: 1 }), newId)
       const plain = decode(encode({ application_properties, body: 1 }))['application_properties']
       expect({ ...properties }).toEqual({ ...(plain as Fields) })
