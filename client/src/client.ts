@@ -207,7 +207,8 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
       if (!store) throw noDisk()
       const { closeOthers } = sync
       const forget = (): void => watch?.forget()
-      return signOut({ ...ports, store, system, user, scope, closeOthers, end, forget }, unsynced)
+      const disk = { store, system, user, scope }
+      return signOut({ ...ports, ...disk, closeOthers, end, forget, onError }, unsynced)
     }) as Client<M>['signOut'],
     close,
   }

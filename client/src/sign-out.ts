@@ -19,6 +19,7 @@ export interface SignOutPorts extends ExportPorts {
   readonly end: () => Promise<void>
   /** The database goes on purpose: nobody is to miss it. */
   readonly forget: () => void
+  readonly onError: (error: unknown) => void
 }
 
 /** How long the other tabs may take to let go, in milliseconds. One that is frozen cannot. */
@@ -29,7 +30,7 @@ export async function signOut(
   ports: SignOutPorts,
   unsynced: Unsynced,
 ): Promise<string | undefined> {
-  const { store, closeOthers, end, forget } = ports
+  const { store, closeOthers, end, forget, onError } = ports
   closeOthers()
   await end()
   if (unsynced === 'keep') {
@@ -39,7 +40,13 @@ export async function signOut(
   await othersHaveEnded(ports)
   const file = unsynced === 'export' ? await exportUnsynced(ports) : undefined
   forget()
-  await store.destroy()
+  try {
+    await store.destroy()
+  } catch (error) {
+    // A deletion that is blocked may still happen later: then the file is all there is, and is handed over.
+    if (file === undefined) throw error
+    onError(error)
+  }
   return file
 }
 

@@ -1,4 +1,4 @@
-import { parseRescue } from '@tidemark/shared'
+import { parseRescue, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, createTestTabs, welcome } from './testing.ts'
@@ -54,6 +54,20 @@ test('[U2] signing out with an export gives the file and leaves nothing behind',
   await system.settle()
   expect([status(next).pending, status(next).lost]).toEqual([0, undefined])
   await next.client.close()
+})
+
+test('[U2] where the database cannot be deleted the file is given all the same, and a discard says so', async () => {
+  const before = async (method: string) => {
+    if (method === 'destroy') throw new TidemarkError('STORAGE_BLOCKED')
+  }
+  const one = openBench({ before })
+  await one.client.append(received(1))
+  const file = await one.client.signOut({ unsynced: 'export' })
+  expect((await parseRescue(file)).batches).toHaveLength(1)
+  expect(one.errors).toMatchObject([{ code: 'STORAGE_BLOCKED' }])
+  const two = openBench({ before })
+  const discarded = two.client.signOut({ unsynced: 'discard' })
+  await expect(discarded).rejects.toMatchObject({ code: 'STORAGE_BLOCKED' })
 })
 
 test('[U2] signing out deletes what is unsynced only where that is said, and does not wait for a frozen tab for ever', async () => {
