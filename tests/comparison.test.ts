@@ -135,7 +135,7 @@ test('[ask 5] a token that ends while the device is offline costs no event: the 
     await bench.system.advance(1_000)
   }
   // It does not go round in circles: the wait grows to a minute.
-  expect(bench.connections.length).toBeLessThan(60)
+  expect(bench.connections.length).toBeLessThan(20)
   token = 'new'
   bench.connection().drop()
   const tries = bench.connections.length
@@ -309,9 +309,7 @@ test('[ask 14] an outbox of the first version of the database is there after the
   const now = open('now')
   const line = foreignLine(1)
   await now.open()
-  await now.append([
-    { topic: 'inventory', scope: 'default', appendedAt: 1, lines: [line] } as never,
-  ])
+  await now.append([{ topic: 'inventory', scope: 'default', lines: [line] }])
   await now.close()
   // The database as its first version made it, with those rows.
   const stores = ['meta', 'outbox', 'entries', 'logs', 'refused', 'accepted']
