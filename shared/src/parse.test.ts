@@ -44,9 +44,14 @@ describe('[W1] golden frames of protocol 1', () => {
   })
 })
 
+/** Any JSON without the one key that is refused. */
+const harmless = fc
+  .jsonValue({ maxDepth: 6, noUnicodeString: false })
+  .filter((value) => !JSON.stringify(value).includes('__proto__'))
+
 test('[W2] an author’s bytes come through submit and deliver untouched', () => {
   fc.assert(
-    fc.property(fc.jsonValue({ maxDepth: 6, noUnicodeString: false }), (data) => {
+    fc.property(harmless, (data) => {
       const line = writeClaim({ ...claim, data })
       const submit: ClientFrame = {
         type: 'submit',
