@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { system } from '@tidemark/shared'
 import { afterAll, expect, test } from 'vitest'
 import { processedContract } from './processed.contract.ts'
 import { sqliteProcessed, type SqliteTx } from './sqlite.ts'
@@ -96,4 +97,16 @@ test('sqlite: a database that another process writes to is unavailable, not a cr
   await expect(busy).rejects.toMatchObject({ code: 'PROCESSED_UNAVAILABLE' })
   other.exec('ROLLBACK')
   expect(await processed.transaction(async () => 'fine')).toBe('fine')
+})
+
+test('sqlite: a database that another process writes to just now is opened once that has let go', async () => {
+  const path = newFile()
+  const other = openDatabase(path)
+  const processed = sqliteProcessed(openDatabase(path))
+  other.exec('BEGIN IMMEDIATE')
+  const opening = processed.open()
+  await system.breathe()
+  other.exec('COMMIT')
+  await opening
+  expect(await processed.transaction((unit) => unit.revision('stock', 'items'))).toBe(0)
 })

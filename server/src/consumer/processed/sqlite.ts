@@ -61,8 +61,12 @@ export function sqliteProcessed(
     transactionsMax: 1,
     async open() {
       await connection.inTurn(async () => {
+        // A consumer that competes with us may be writing just now.
+        await beginWhenFree(connection, busyMsMax, system)
+        await connection.transaction(async () => {
+          for (const statement of tables(dialect)) connection.guard(() => database.exec(statement))
+        })
         connection.guard(() => connection.prepareDurability(durability))
-        for (const statement of tables(dialect)) connection.guard(() => database.exec(statement))
       })
     },
     transaction: (work, { survives = 'machine' } = {}) =>
