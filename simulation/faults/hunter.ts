@@ -14,7 +14,7 @@ export interface Hunter {
 }
 
 /** A process lives for so long at most before it is told where to die, in ms: in that time there is progress. */
-const lifeMsMax: Readonly<Record<Kind, number>> = { gateway: 800, consumer: 2_000 }
+const lifeMsMax: Readonly<Record<Kind, number>> = { gateway: 400, consumer: 1_600 }
 /** A process that has not come by its gap within this time may die in any, in ms. */
 const patienceMs = 3_000
 

@@ -5,12 +5,12 @@ import { type Gap, gapNames, gapsOf, isRelays, type Kind } from './gaps.ts'
 
 /** Of all kills, the share of each gap. A relay that died keeps its lease for a while, so those take longest. */
 const shares: Readonly<Record<Gap, number>> = {
-  'commit/verdict': 0.2,
-  'commit/publish': 0.1,
-  'publish/cursor': 0.1,
-  'append/settle': 0.1,
-  'attempt/effect': 0.18,
-  'effect/settle': 0.18,
+  'commit/verdict': 0.22,
+  'commit/publish': 0.075,
+  'publish/cursor': 0.075,
+  'append/settle': 0.09,
+  'attempt/effect': 0.2,
+  'effect/settle': 0.2,
   'step/compensation': 0.14,
 }
 
@@ -52,8 +52,14 @@ export function makePlan(
   const lacking = gapsOf[kind]
     .filter((gap) => lack(gap) > 0)
     .toSorted((one, other) => lack(other) - lack(one))
-  // Only the gateway that has the lease passes the relay's gaps, so the other one needs one of its own.
-  const first = lacking.slice(0, 1 + lacking.findIndex((gap) => !isRelays(gap)))
-  const chosen = isPatient && first.length > 0 ? first : lacking
-  return Object.fromEntries(chosen.map((gap) => [gap, 1 + random.below(passesMax[gap])]))
+  const [first] = lacking
+  if (!first || !isPatient) return toPlan(random, lacking)
+  // Only the gateway that has the lease passes the relay's gaps, so the other one dies elsewhere, a little later.
+  const other = isRelays(first) ? lacking.filter((gap) => !isRelays(gap)).slice(0, 1) : []
+  return { ...toPlan(random, other, 1), ...toPlan(random, [first]) }
 }
+
+const toPlan = (random: Random, gaps: readonly Gap[], later = 0): Plan =>
+  Object.fromEntries(
+    gaps.map((gap) => [gap, 1 + later * passesMax[gap] + random.below(passesMax[gap])]),
+  )
