@@ -15,7 +15,7 @@ import type {
 import { createMemoryBroker, createNamespace } from '@tidemark/server/broker/memory'
 import { parseLogKey, TidemarkError } from '@tidemark/shared'
 import type { History } from './history.ts'
-import type { BrokerFaults } from './options.ts'
+import type { BrokerFaults, ServiceOptions } from './options.ts'
 import type { Random } from './random.ts'
 import { audit, inventory } from './topics.ts'
 import { type Life, Machine, type World } from './world.ts'
@@ -29,6 +29,7 @@ export const soundBroker: BrokerFaults = {
   repeatShare: 0,
   silentShare: 0,
   throttleShare: 0,
+  duplicateWindowMs: 0,
 }
 
 /** What the broker is made of. */
@@ -37,6 +38,7 @@ export interface BrokerHostOptions {
   readonly random: Random
   readonly history: History
   readonly faults: BrokerFaults
+  readonly service: ServiceOptions
 }
 
 /** Locks of messages last this long, in ms. */
@@ -48,6 +50,8 @@ const maxDeliveryCount = 1_000_000
 export const gatewaySubscription = 'tidemark'
 /** Where the answering service listens. */
 export const serviceSubscription = 'answers'
+
+const servicePath = `${inventory.name}/Subscriptions/${serviceSubscription}`
 
 /** A broker that gateways and services connect to. */
 export class BrokerHost {
@@ -63,25 +67,29 @@ export class BrokerHost {
   constructor(options: BrokerHostOptions) {
     this.#options = options
     this.faults = options.faults
-    const { world, random } = options
+    const { world, faults, service } = options
+    const { duplicateWindowMs } = faults
     const system = new Machine('broker').begin(world).system
-    const subscription = (name: string, requiresSession: boolean) => ({
-      name,
+    const forGateway = {
+      name: gatewaySubscription,
       lockMs,
       maxDeliveryCount,
-      requiresSession,
-    })
-    const inventorySessions = random.chance(0.5)
+      requiresSession: true,
+    }
+    const forService = {
+      name: serviceSubscription,
+      lockMs,
+      maxDeliveryCount: service.deliveriesMax,
+      requiresSession: service.ordered,
+    }
     this.#namespace = createNamespace(system, {
       topics: [
         {
           name: inventory.name,
-          subscriptions: [
-            subscription(gatewaySubscription, true),
-            subscription(serviceSubscription, inventorySessions),
-          ],
+          duplicateWindowMs,
+          subscriptions: [forGateway, forService],
         },
-        { name: audit.name, subscriptions: [subscription(gatewaySubscription, true)] },
+        { name: audit.name, duplicateWindowMs, subscriptions: [forGateway] },
       ],
     })
   }
@@ -104,6 +112,17 @@ export class BrokerHost {
     this.#clients.delete(life)
     const { world, random } = this.#options
     world.after(random.exponential(5_000), () => void client?.close())
+  }
+
+  /** How many messages the service has not settled. */
+  get waiting(): number {
+    return this.#namespace.mailbox(servicePath)?.size ?? 0
+  }
+
+  /** The ids of events that the broker has given up to hand to the service. */
+  deadLetters(): readonly string[] {
+    const letters = this.#namespace.mailbox(`${servicePath}/$DeadLetterQueue`)?.peek(1, 1_000) ?? []
+    return letters.map(({ envelope }) => String(envelope.properties['id']))
   }
 
   async #publish(
@@ -138,9 +157,8 @@ export class BrokerHost {
         if (wrong) throw wrong
         if (random.chance(this.faults.silentShare)) {
           silentUntil = this.#options.world.now + random.exponential(60_000)
-          // Either it hands out nothing for a while, or this call is never answered at all. Only the
-          // gateway has promised to notice that.
-          if (random.chance(0.5) && isIngest) await life.pause(Number.MAX_SAFE_INTEGER)
+          // Either it hands out nothing for a while, or this call is never answered at all.
+          if (random.chance(0.5)) await life.pause(Number.MAX_SAFE_INTEGER)
         }
         if (silentUntil > this.#options.world.now && this.faults.silentShare > 0) {
           await life.pause(waitMs)
@@ -152,6 +170,7 @@ export class BrokerHost {
           // The count that a broker tells is not to be relied on.
           const told = { ...message, deliveries: random.chance(0.5) ? 1 : message.deliveries }
           originals.set(told, message)
+          if (!isIngest) this.#tellHanded(message)
           return told
         })
       },
@@ -194,6 +213,11 @@ export class BrokerHost {
     world.after(random.between(0, lockMs), () => {
       inner.settle(message, { type: 'abandon' }).catch(() => {})
     })
+  }
+
+  #tellHanded({ attributes, sequence }: Received): void {
+    const id = String(attributes['id'])
+    this.#options.history.state({ type: 'handed', id, sequence: Number(sequence) })
   }
 
   #wrong(topic: string): TidemarkError | undefined {

@@ -2,36 +2,11 @@
  * Bugs that somebody could have written. Each is planted into production code for a few seeds, and has
  * to be caught by the invariant that names it; a simulation that lets one pass proves nothing.
  */
-import type { Invariant } from './invariants.ts'
-import type { Rates } from './options.ts'
+import { busBugs } from './bus-bugs.ts'
+import { type Bug, one } from './plant-bug.ts'
 
-/** A change of a source file. */
-export interface Edit {
-  /** The end of its path. */
-  readonly file: string
-  /** What stands there once. */
-  readonly find: string
-  readonly replace: string
-}
-
-/** A bug, and who has to catch it. */
-export interface Bug {
-  readonly name: string
-  readonly edits: readonly Edit[]
-  /** The invariants that may name it; the first that breaks ends the run. */
-  readonly caughtBy: readonly Invariant[]
-  /** It has to be caught within so many seeds. */
-  readonly seeds: number
-  /** Faults that happen more often than in other runs, where the bug needs two of them to meet. */
-  readonly rates?: Partial<Rates>
-}
-
-const one = (file: string, find: string, replace: string): readonly Edit[] => [
-  { file, find, replace },
-]
-
-/** All of them. */
-export const bugs: readonly Bug[] = [
+/** Those of clients, gateways and logs. */
+const coreBugs: readonly Bug[] = [
   {
     name: 'a disk that answers before it has written',
     edits: one(
@@ -217,3 +192,6 @@ export const bugs: readonly Bug[] = [
     seeds: 10,
   },
 ]
+
+/** All of them. */
+export const bugs: readonly Bug[] = [...coreBugs, ...busBugs]

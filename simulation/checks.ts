@@ -4,10 +4,29 @@
  * fact that breaks it, so that a trace ends where the trouble begins.
  */
 import { type LogName, logKey } from '@tidemark/shared'
+import { Effects } from './effects.ts'
 import type { Answer, DeviceLog, Fact } from './history.ts'
 import { fail } from './invariants.ts'
-import { idOf, type ReadEntry } from './lines.ts'
+import { idOf, type ReadEntry, readEvent } from './lines.ts'
+import { attemptsMax } from './options.ts'
+import { isHandled } from './topics.ts'
 import { Truth } from './truth.ts'
+
+type ServiceFact = Extract<
+  Fact,
+  {
+    type:
+      | 'handed'
+      | 'tried'
+      | 'effect'
+      | 'parked'
+      | 'redriven'
+      | 'claimed'
+      | 'called'
+      | 'moved'
+      | 'ended'
+  }
+>
 
 interface Device {
   /** How far it is in each log. */
@@ -19,6 +38,11 @@ interface Device {
 /** Judges the facts of one run as they come. */
 export class Judge {
   readonly #truth = new Truth()
+  readonly #effects = new Effects()
+  /** Events that a service says it has parked. */
+  readonly #deadLetters = new Set<string>()
+  /** Does the service keep the order of streams? Where the broker gives messages up, it cannot. */
+  isOrdered = true
   readonly #answers = new Map<string, Answer>()
   readonly #devices = new Map<string, Device>()
 
@@ -32,7 +56,7 @@ export class Judge {
       case 'forgotten':
         return fact.ids.forEach((id) => void (this.#truth.appended(id).isForgotten = true))
       case 'replied':
-        return this.#truth.reply(fact.line)
+        return this.#seeReplied(fact.line)
       case 'committed':
         return this.#truth.commit(fact.log, fact.lines)
       case 'reread':
@@ -53,6 +77,9 @@ export class Judge {
         return this.#seeTold(fact.id, fact.answer)
       case 'settled':
         if (!this.#truth.place(fact.id)) fail('I15', `${fact.id} was settled and is in no log.`)
+        return
+      default:
+        return this.#seeService(fact)
     }
   }
 
@@ -94,6 +121,48 @@ export class Judge {
     return this.#truth.unheard()
   }
 
+  /** The first event of a log that a service should have dealt with, and that has neither its effect nor waits in `elsewhere`. */
+  undone(log: LogName, elsewhere: (id: string) => boolean): string | undefined {
+    return this.#truth
+      .log(log)
+      .entries.find(
+        ({ event: { id, type } }) => isHandled(type) && !this.#effects.has(id) && !elsewhere(id),
+      )?.event.id
+  }
+
+  /** The first event that a service has parked, and whose author no log tells of it. */
+  untold(log: LogName): string | undefined {
+    const letters = this.#truth
+      .log(log)
+      .entries.filter(({ event }) => event.type === 'tidemark.DeadLettered')
+    const told = new Set(letters.map(({ event }) => event.causationId))
+    return [...this.#effects.parked].find((id) => !told.has(id))
+  }
+
+  #seeService(fact: ServiceFact): void {
+    const effects = this.#effects
+    switch (fact.type) {
+      case 'handed':
+        return effects.handed(fact)
+      case 'tried':
+        return effects.tried(fact, attemptsMax)
+      case 'effect':
+        return effects.effect(fact, this.isOrdered)
+      case 'parked':
+        return effects.park(fact)
+      case 'redriven':
+        return effects.redriven(fact)
+      case 'claimed':
+        return effects.claimed(fact)
+      case 'called':
+        return effects.called(fact)
+      case 'moved':
+        return effects.moved(fact)
+      case 'ended':
+        return effects.ended(fact)
+    }
+  }
+
   #device(device: string): Device {
     const known = this.#devices.get(device) ?? {
       positions: new Map<string, number>(),
@@ -102,6 +171,12 @@ export class Judge {
     }
     this.#devices.set(device, known)
     return known
+  }
+
+  #seeReplied(line: string): void {
+    const { type, causationId } = readEvent(line)
+    if (type === 'tidemark.DeadLettered' && causationId) this.#deadLetters.add(causationId)
+    this.#truth.reply(line)
   }
 
   #seeReread(log: LogName, lines: readonly string[]): void {
@@ -193,10 +268,11 @@ export class Judge {
     const { device, logs } = fact
     const known = this.#device(device)
     known.pending = new Set(fact.pending)
-    known.refused = new Set(fact.refused)
+    // An event that a service has parked is on its author's list too, and in the log all the same.
+    known.refused = new Set(fact.refused.filter((id) => !this.#deadLetters.has(id)))
     if (known.pending.size !== fact.pending.length) fail('I14', `${device} has one pending twice.`)
     for (const held of logs) this.#seeHeld(device, held)
-    for (const id of fact.refused) {
+    for (const id of known.refused) {
       if (this.#answers.get(id)?.type !== 'refused') {
         fail('I14', `${device} calls ${id} refused, and no gateway has said so.`)
       }

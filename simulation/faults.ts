@@ -99,6 +99,9 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     forAWhile(world, random, 30_000, (isDown) => (installation.broker.isDown = isDown)),
   topicMissing: ({ installation, world }, random) =>
     forAWhile(world, random, minute, (isMissing) => (installation.broker.isMissing = isMissing)),
+  serviceFreeze: ({ installation, world }, random) =>
+    installation.freezeService(world.now + random.exponential(8_000)),
+  redrive: ({ installation }) => installation.redriveHeld(),
   hint: ({ devices }, random) => random.pick(devices).hints.hint(),
   offlineSwitch: ({ devices, world }, random) => {
     const device = random.pick(devices)

@@ -82,6 +82,40 @@ export type Fact =
     }
   /** The ingest told the broker that a message needs no more care. */
   | { readonly type: 'settled'; readonly id: string }
+  /** The broker has handed a message to the service, from this place in its subscription. */
+  | { readonly type: 'handed'; readonly id: string; readonly sequence: number }
+  /** The service's handler begins with an event. */
+  | { readonly type: 'tried'; readonly id: string }
+  /** A handler's effect has committed. */
+  | { readonly type: 'effect'; readonly id: string; readonly key: string }
+  /** A stream waits for a person, because of this event. */
+  | {
+      readonly type: 'parked'
+      readonly id: string
+      readonly code: string
+      readonly attempts: number
+    }
+  /** A person has redriven the stream of this event; so often it was said to have worked, of two tries at once. */
+  | { readonly type: 'redriven'; readonly id: string; readonly times: number }
+  /** A saga's row was written with this term. */
+  | { readonly type: 'claimed'; readonly saga: string; readonly term: number }
+  /** A saga's act happened at the supplier, who knows it by its key. */
+  | {
+      readonly type: 'called'
+      readonly saga: string
+      readonly act: 'run' | 'compensate'
+      readonly step: number
+      readonly key: string
+    }
+  /** A saga's act is written down: that has committed. */
+  | {
+      readonly type: 'moved'
+      readonly saga: string
+      readonly act: 'run' | 'compensate'
+      readonly step: number
+    }
+  /** A saga has ended: that has committed. */
+  | { readonly type: 'ended'; readonly saga: string; readonly outcome: string }
 
 /** A log as a device holds it. */
 export interface DeviceLog {

@@ -13,9 +13,11 @@ import { LogDisk } from './log-disk.ts'
 import type { Network } from './network.ts'
 import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
-import { type Replies, runService } from './service.ts'
+import { listAside, redrive } from '@tidemark/server/consumer/park'
+import { runService, serviceName } from './service.ts'
+import { ServiceDisk } from './service-disk.ts'
 import { audit, strictInventory } from './topics.ts'
-import { type Life, Machine, type World } from './world.ts'
+import { type Life, Machine, startOfTime, type World } from './world.ts'
 
 /** What a server's side is made of. */
 export interface InstallationOptions {
@@ -38,7 +40,7 @@ const restartMsMean = 3_000
 /** A folder whose files never wait for a disk, where there is one: durability is not what this world lacks. */
 const sharedMemory = '/dev/shm'
 
-/** One gateway, its disk, the broker and a service. */
+/** One gateway, its disk, the broker, and a service of several processes. */
 export class Installation {
   readonly disk: LogDisk
   readonly broker: BrokerHost
@@ -48,11 +50,14 @@ export class Installation {
   readonly refused = new Set<string>()
   readonly forbidden = new Set<string>()
   readonly #options: InstallationOptions
-  readonly #serviceMachine = new Machine('service')
-  readonly #replies: Replies = new Map()
+  /** What the service has stored. */
+  readonly orders: ServiceDisk
+  /** The service's handlers fail no more. */
+  isMended = false
+  readonly #serviceMachines: readonly Machine[]
+  readonly #serviceLives = new Map<Machine, Life>()
   #folder: string | undefined
   #running: Running | undefined
-  #serviceLife: Life | undefined
 
   constructor(options: InstallationOptions) {
     this.#options = options
@@ -67,7 +72,19 @@ export class Installation {
       isReopened: options.options.log === 'sqlite',
       createImage: this.#chooseLog(options.options),
     })
-    this.broker = new BrokerHost({ world, random: random.fork('broker'), history, faults: broker })
+    const { service } = options.options
+    const brokerRandom = random.fork('broker')
+    this.broker = new BrokerHost({ world, random: brokerRandom, history, faults: broker, service })
+    this.orders = new ServiceDisk({
+      world,
+      random: random.fork('service disk'),
+      history,
+      faults: service.disk,
+    })
+    this.#serviceMachines = Array.from(
+      { length: service.processes },
+      (_, index) => new Machine(`service-${index}`),
+    )
   }
 
   /** Lets go of what is not of this world: the files of a real database. */
@@ -79,7 +96,9 @@ export class Installation {
   /** Starts what is not running. */
   start(): void {
     if (!this.#running) this.#startGateway()
-    if (!this.#serviceLife) this.#startService()
+    for (const machine of this.#serviceMachines) {
+      if (!this.#serviceLives.has(machine)) this.#startService(machine)
+    }
   }
 
   /** Kills the gateway; it comes back by itself after a while, maybe before anybody has noticed. */
@@ -115,15 +134,46 @@ export class Installation {
     }
   }
 
-  /** Kills the service; it comes back on what it has stored. */
+  /** Lets parked streams of the service try again: somebody asks for it twice at once. */
+  async redriveHeld(): Promise<void> {
+    const { world, history } = this.#options
+    const { processed } = this.orders
+    for (const key of this.orders.parkedKeys()) {
+      const act = { by: 'operator', now: Math.floor(startOfTime + world.now) }
+      const [first] = await listAside(processed, serviceName, key, 1)
+      const done = await Promise.all([1, 2].map(() => redrive(processed, serviceName, key, act)))
+      const times = done.filter(Boolean).length
+      history.note(`${key} is redriven ${times} times`)
+      if (first && times > 0) history.state({ type: 'redriven', id: first.id, times })
+    }
+  }
+
+  /** Kills a process of the service; it comes back on what is stored. */
   crashService(): void {
-    const life = this.#serviceLife
-    if (!life) return
+    const { random } = this.#options
+    const machine = random.pick(this.#serviceMachines)
+    const life = this.#serviceLives.get(machine)
+    if (life) this.#killService(life)
+  }
+
+  /** A process of the service does nothing until then. */
+  freezeService(until: number): void {
+    this.#options.random.pick(this.#serviceMachines).freezeUntil(until)
+  }
+
+  /** When all processes of the service are awake. */
+  get serviceFrozenUntil(): number {
+    return Math.max(...this.#serviceMachines.map(({ frozenUntil }) => frozenUntil))
+  }
+
+  #killService(life: Life): void {
+    if (life.isOver) return
     const { world, random, history } = this.#options
     history.note(`${life.name} is killed`)
     life.end()
     this.broker.drop(life)
-    this.#serviceLife = undefined
+    this.orders.drop(life)
+    this.#serviceLives.delete(life.machine)
     world.after(random.exponential(restartMsMean), () => this.start())
   }
 
@@ -180,12 +230,20 @@ export class Installation {
     })
   }
 
-  #startService(): void {
-    const { world, history, onError } = this.#options
-    const life = this.#serviceMachine.begin(world)
-    this.#serviceLife = life
-    const broker = this.broker.brokerFor(life, false)
-    runService(life, broker, this.#replies, history).catch(onError)
+  #startService(machine: Machine): void {
+    const { world, random, history, onError, options } = this.#options
+    const life = machine.begin(world)
+    this.#serviceLives.set(machine, life)
+    runService({
+      life,
+      broker: this.broker.brokerFor(life, false),
+      disk: this.orders,
+      history,
+      random: random.fork(life.name),
+      ordered: options.service.ordered,
+      isMended: () => this.isMended,
+      kill: () => this.#killService(life),
+    }).catch(onError)
   }
 
   #authorize({ action, topic, principal }: Access): Permission {

@@ -46,7 +46,8 @@ export class Liveness {
   async converge({ silenceMsMax }: Options): Promise<void> {
     const { world, installation } = this.#options
     // A dead link is noticed after its silence, then comes a backoff, and what was held is offered once a minute.
-    const deadline = world.now + silenceMsMax * 2 + 120_000
+    // An event that kills its process does so at each attempt, and each time a lock has to end.
+    const deadline = world.now + silenceMsMax * 2 + 240_000
     const seen = new Map<Device, { progress: string; at: number }>()
     let redriveAt = world.now
     while (this.#late() !== undefined) {
@@ -114,7 +115,7 @@ export class Liveness {
     const startedAt = world.now
     let busAt = startedAt
     for (let late = this.#late(); late !== undefined; late = this.#late()) {
-      const isBus = late.invariant === 'L5'
+      const isBus = late.invariant === 'L5' || late.invariant === 'I15'
       if (isBus) busAt = world.now
       if (world.now >= (isBus ? startedAt + busMs : busAt + settleMs)) throw late
       await world.runUntil(world.now + 100)
@@ -143,7 +144,23 @@ export class Liveness {
     if (unpublished) return new Violation('L5', `${unpublished} is not with the broker.`)
     const [unheard] = judge.unheard()
     if (unheard) return new Violation('L5', `${unheard} of a service is not in the log.`)
-    return undefined
+    return this.#lateService()
+  }
+
+  /** Everything that was published is done, or waits for a person who was told of it. */
+  #lateService(): Violation | undefined {
+    const { judge, installation } = this.#options
+    const { broker, orders, isMended } = installation
+    const unfinished = orders.unfinished()
+    if (unfinished) return new Violation('L5', `At the service ${unfinished}.`)
+    const parked = isMended ? orders.parkedKeys().length : 0
+    if (parked > 0) return new Violation('L5', `${parked} streams of the service are parked.`)
+    if (broker.waiting > 0) return new Violation('L5', `${broker.waiting} messages wait.`)
+    const elsewhere = new Set([...orders.aside(), ...broker.deadLetters()])
+    const undone = judge.undone(inventoryLog, (id) => elsewhere.has(id))
+    if (undone) return new Violation('I15', `${undone} is neither done nor waits for a person.`)
+    const untold = judge.untold(inventoryLog)
+    return untold ? new Violation('I15', `Nobody is told that ${untold} is parked.`) : undefined
   }
 
   /** A device whose tab says that it is online, and that has something to send, must get on. */

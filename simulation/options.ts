@@ -21,6 +21,8 @@ export interface BrokerFaults {
   /** Of calls of receive that never settle, from then on. */
   readonly silentShare: number
   readonly throttleShare: number
+  /** How long the broker knows an id, in ms. A message that comes twice within it is stored once. */
+  readonly duplicateWindowMs: number
 }
 
 /** The mean time between two faults of a kind, in ms. 0: never. */
@@ -46,6 +48,19 @@ export interface Rates {
   readonly topicMissing: number
   readonly offlineSwitch: number
   readonly hint: number
+  readonly serviceFreeze: number
+  readonly redrive: number
+}
+
+/** What the answering service is like. */
+export interface ServiceOptions {
+  /** Processes that compete for its events. */
+  readonly processes: number
+  /** Keeps the order of streams, by the broker's sessions. */
+  readonly ordered: boolean
+  /** A message that was handed out so often in vain is dead-lettered by the broker. */
+  readonly deliveriesMax: number
+  readonly disk: DiskFaults
 }
 
 /** Everything that a seed decides before its world starts. */
@@ -71,11 +86,14 @@ export interface Options {
   readonly logDisk: DiskFaults
   readonly deafShare: number
   readonly broker: BrokerFaults
+  readonly service: ServiceOptions
   readonly rates: Rates
   /** How far a device's wall clock may be off, in ms, and how fast it may run. */
   readonly clockSkewMs: number
 }
 
+/** Attempts of the service at an event before its stream is parked. */
+export const attemptsMax = 3
 /** Events in the biggest batch that anybody appends, and that the gateway takes. */
 export const batchEventsMax = 5
 
@@ -107,6 +125,8 @@ function drawRates(random: Random, mildness: number): Rates {
     topicMissing: rate(6 * minute, 0.2),
     offlineSwitch: rate(2 * minute),
     hint: rate(minute),
+    serviceFreeze: rate(3 * minute, 0.3),
+    redrive: rate(2 * minute),
   }
 }
 
@@ -145,6 +165,16 @@ function drawBroker(random: Random): BrokerFaults {
     repeatShare: share(0.1),
     silentShare: share(0.02),
     throttleShare: share(0.1),
+    duplicateWindowMs: random.pick([0, 20_000]),
+  }
+}
+
+function drawService(random: Random): ServiceOptions {
+  return {
+    processes: random.pick([1, 2]),
+    ordered: random.chance(0.6),
+    deliveriesMax: random.chance(0.8) ? 1_000_000 : 4,
+    disk: drawDisk(random.fork('disk'), true),
   }
 }
 
@@ -170,6 +200,7 @@ export function drawOptions(seed: number, random: Random, rates: Partial<Rates> 
     logDisk: drawDisk(random.fork('log disk'), true),
     deafShare: random.chance(0.3) ? random.between(0, 1) : 0,
     broker: drawBroker(random.fork('broker')),
+    service: drawService(random.fork('service')),
     rates: { ...drawRates(random.fork('rates'), random.pick([0.5, 1, 2])), ...rates },
     clockSkewMs: random.chance(0.5) ? random.pick([5_000, 3_600_000, 30 * 86_400_000]) : 0,
   }

@@ -94,6 +94,7 @@ function setStage(random: Random, options: Options): Stage {
   history.stamp = () => `${world.steps} ${(world.now / 1_000).toFixed(3)}s`
   const judge = new Judge()
   history.judge((fact) => judge.see(fact))
+  judge.isOrdered = options.service.ordered && options.service.deliveriesMax > 1_000
   const network = new Network(world, random.fork('network'), options.network)
   const overhearing = new Overhearing(history)
   network.onSent = (heard) => overhearing.sent(heard)
@@ -167,11 +168,16 @@ async function play(stage: Stage): Promise<number> {
   workload.stop()
   stopFaults()
   const machines = [installation.gatewayMachine, ...devices.map(({ machine }) => machine)]
-  await world.runUntil(Math.max(world.now, ...machines.map(({ frozenUntil }) => frozenUntil)))
+  const wakings = machines.map(({ frozenUntil }) => frozenUntil)
+  await world.runUntil(Math.max(world.now, installation.serviceFrozenUntil, ...wakings))
   const startOfHealing = world.now
   heal(stage)
   await liveness.converge(options)
   const healedMs = world.now - startOfHealing
+  // Only now somebody mends what always failed: until then it had to be parked, and told.
+  installation.isMended = true
+  await installation.redriveHeld()
+  await liveness.converge(options)
   await liveness.probe(workload)
   await readEverything(stage)
   return healedMs
@@ -187,6 +193,7 @@ function heal({ history, network, installation, devices }: Stage): void {
   installation.refused.clear()
   installation.forbidden.clear()
   installation.broker.faults = soundBroker
+  installation.orders.faults = soundDisk
   installation.broker.isDown = false
   installation.broker.isMissing = false
   installation.start()

@@ -35,6 +35,7 @@ export const inventory = topic('inventory', {
   Received: shape(isAmount),
   Picked: shape(isAmount),
   Reordered: shape(isAmount),
+  Ended: shape(isAmount),
 })
 
 /** The same topic as the gateway knows it: stricter, so that some events are refused. */
@@ -42,6 +43,7 @@ export const strictInventory = topic('inventory', {
   Received: shape(isAmount),
   Picked: shape((value) => isAmount(value) && value.quantity < pickMax),
   Reordered: shape(isAmount),
+  Ended: shape(isAmount),
 })
 
 /** What the devices write and never read. */
@@ -66,6 +68,10 @@ export const stock = model(inventory, {
     Reordered: (state, { data }) => next(state, data.quantity),
   },
 })
+
+/** What the service has a handler for, and the model too. What else is in the log says how something ended. */
+export const isHandled = (type: string): boolean =>
+  type === 'Received' || type === 'Picked' || type === 'Reordered'
 
 const next = (state: { digest: number; events: number }, quantity: number) => ({
   digest: digest(state.digest, quantity),

@@ -182,11 +182,12 @@ export class Truth {
   }
 
   #checkReply({ event }: ReadEntry): void {
-    const { id, causationId } = event
+    const { id, causationId, type } = event
     if (!causationId || !this.#replied.has(id)) return
-    const other = this.#repliesTo.get(causationId)
+    const question = `${causationId} ${type}`
+    const other = this.#repliesTo.get(question)
     if (other) fail('I9', `${causationId} was answered with ${other} and ${id}.`)
-    this.#repliesTo.set(causationId, id)
+    this.#repliesTo.set(question, id)
   }
 
   #checkBatches(lines: readonly string[]): void {

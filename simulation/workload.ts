@@ -4,7 +4,7 @@ import type { Judge } from './checks.ts'
 import type { Device, Tab } from './device.ts'
 import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
-import { audit, inventory, inventoryLog, pickMax } from './topics.ts'
+import { audit, inventory, inventoryLog, isHandled, pickMax } from './topics.ts'
 import type { World } from './world.ts'
 
 /** Appends until all events of a run are appended, or the work is stopped. */
@@ -95,6 +95,7 @@ export class Workload {
 export function expectedStock(judge: Judge, fold: (state: number, quantity: number) => number) {
   const states = new Map<string, { digest: number; events: number }>()
   for (const { event } of judge.entries(inventoryLog)) {
+    if (!isHandled(event.type)) continue
     const { quantity } = event.data as { quantity: number }
     const state = states.get(event.stream) ?? { digest: 0, events: 0 }
     states.set(event.stream, {
