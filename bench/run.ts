@@ -94,8 +94,14 @@ console.log(
 console.log('|---|---|---|---|---|---|')
 const rows: Row[] = []
 for (const bench of chosen()) {
-  const row = await measure(bench, runs)
-  rows.push(row)
-  console.log(writeLine(row))
+  try {
+    const row = await measure(bench, runs)
+    rows.push(row)
+    console.log(writeLine(row))
+  } catch (error) {
+    // The other rows are worth having all the same.
+    console.error(`${bench.name} failed:`, error)
+    process.exitCode = 1
+  }
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`)
 }
