@@ -88,8 +88,8 @@ function judgeEffects({ logs, books }: Evidence): void {
       .filter(({ event }) => handledTypes.includes(event.type))
       .map(({ event }) => event.id),
   )
-  const missing = [...wanted].filter((id) => !new Set(books.effects).has(id))
   const effects = new Set(books.effects)
+  const missing = [...wanted].filter((id) => !effects.has(id))
   demand(
     missing.length === 0,
     'I9',
