@@ -168,7 +168,11 @@ test('[O13] a message without a CloudEvents id is known by its message id, the s
   const [first] = await entries()
   expect(first).toMatchObject({ source: 'broker', stream: 'sku-1', data: { quantity: 7 } })
   // A redrive gives it another message id, and it is known all the same.
-  await send({ messageId: 'order-77#1', body: { quantity: 7 } })
+  await send({
+    messageId: 'order-77#1',
+    applicationProperties: { 'tidemark-resend': 1 },
+    body: { quantity: 7 },
+  })
   await send({ body: { quantity: 8 } })
   await vi.waitFor(async () => expect(await entries()).toHaveLength(2), patience)
   expect((await entries())[1]).toMatchObject({ data: { quantity: 8 } })
