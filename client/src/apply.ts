@@ -117,7 +117,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
     switch (frame.type) {
       case 'subscribed':
         reading.epoch = frame.epoch
-        return status.patchLog(frame.topic, { forbidden: false })
+        return status.forbid(frame.topic, 'read', false)
       case 'caughtUp':
         reading.caughtUp = true
         session.onProgress('download')
@@ -191,7 +191,8 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
     reading.epoch = undefined
     // Nothing is owed any more.
     reading.caughtUp = true
-    status.patchLog(reading.log.topic, { forbidden: true, caughtUp: false })
+    status.patchLog(reading.log.topic, { caughtUp: false })
+    status.forbid(reading.log.topic, 'read', true)
     void askAgain(reading)
   }
 

@@ -61,6 +61,8 @@ export interface Status {
 export interface StatusCell extends Cell<Status> {
   patch(part: Partial<Status>): void
   patchLog(topic: string, part: Partial<LogStatus>): void
+  /** A log may not be read, or not be written to: either is `forbidden`, and each ends by itself. */
+  forbid(topic: string, way: 'read' | 'write', isForbidden: boolean): void
   /** A fold of this model threw. */
   degrade(model: string): void
 }
@@ -88,14 +90,21 @@ export function createStatus(onError: (error: unknown) => void): StatusCell {
     const value = cell.getSnapshot()
     if (differs(value, part)) cell.set({ ...value, ...part })
   }
+  const patchLog = (topic: string, part: Partial<LogStatus>): void => {
+    const { logs } = cell.getSnapshot()
+    const log = logs[topic] ?? noLog
+    if (logs[topic] && !differs(log, part)) return
+    patch({ logs: { ...logs, [topic]: { ...log, ...part } } })
+  }
+  const forbidden = { read: new Set<string>(), write: new Set<string>() }
   return {
     ...cell,
     patch,
-    patchLog(topic, part) {
-      const { logs } = cell.getSnapshot()
-      const log = logs[topic] ?? noLog
-      if (logs[topic] && !differs(log, part)) return
-      patch({ logs: { ...logs, [topic]: { ...log, ...part } } })
+    patchLog,
+    forbid(topic, way, isForbidden) {
+      if (isForbidden) forbidden[way].add(topic)
+      else forbidden[way].delete(topic)
+      patchLog(topic, { forbidden: forbidden.read.has(topic) || forbidden.write.has(topic) })
     },
     degrade(model) {
       const { degraded } = cell.getSnapshot()

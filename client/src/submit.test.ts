@@ -104,6 +104,19 @@ test('[S3] a log that nobody reads is not called forbidden any more when another
   await bench.client.close()
 })
 
+test('[S3] a log that may not be written to is said to be forbidden, though it may be read', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  const forbidden = () => bench.client.status.getSnapshot().logs['inventory']?.forbidden
+  await bench.client.append(received(1))
+  await bench.greet(log)
+  bench.submit()
+  bench.connection().send({ type: 'hold', n: 1, ...log.name }, log.subscribed())
+  await bench.system.settle()
+  expect(forbidden()).toBe(true)
+  await bench.client.close()
+})
+
 test('[S3] a held log is not held any more when its entries come without a verdict', async () => {
   const bench = openBench()
   const log = inventoryLog()

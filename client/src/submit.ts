@@ -57,8 +57,6 @@ export class Submit {
   /** What the gateway does not take for now. */
   #aside: PendingBatch[] = []
   readonly #heldLogs = new Set<string>()
-  /** Those, until something is accepted there. */
-  readonly #wereHeld = new Set<string>()
   #isOfferDue = false
   #isWaitingForLater = false
   #isOpen = false
@@ -70,6 +68,10 @@ export class Submit {
     this.#limits = limits
     this.#redecide = new Redecide(ports, session)
     ports.replica.onFolded(() => this.#redecide.pump())
+    // What one link was told to hold, another may take.
+    for (const topic of Object.keys(ports.status.getSnapshot().logs)) {
+      ports.status.forbid(topic, 'write', false)
+    }
     void this.#open()
   }
 
@@ -114,7 +116,7 @@ export class Submit {
     const accepted: Accepted[] = []
     for (const [at, row] of judged.entries()) {
       const verdict = verdicts[at] ?? {}
-      this.#unhold(row)
+      this.#ports.status.forbid(row.topic, 'write', false)
       const reason = verdict.refused && readReason(verdict.refused)
       if (reason && this.#isDoubtful(row, reason)) continue
       if (reason) refused.push(...refuseBatch(this.#ports.deciding, row, reason))
@@ -156,22 +158,11 @@ export class Submit {
 
   #hold(row: PendingBatch): void {
     this.#heldLogs.add(logKey(row))
-    this.#wereHeld.add(logKey(row))
-    this.#ports.status.patchLog(row.topic, { forbidden: true })
+    this.#ports.status.forbid(row.topic, 'write', true)
     const rows = this.#unsent
     this.#unsent = []
     this.#offer(rows)
     void this.#offerAgain()
-  }
-
-  /** A verdict says that a log is not held any more; of one that is read, only whoever was told to hold knows why. */
-  #unhold(row: PendingBatch): void {
-    const { status, replica } = this.#ports
-    const wasHeld = this.#wereHeld.delete(logKey(row))
-    const { forbidden } = status.getSnapshot().logs[row.topic] ?? {}
-    if (forbidden && (wasHeld || !replica.reads(row))) {
-      status.patchLog(row.topic, { forbidden: false })
-    }
   }
 
   /**
@@ -272,7 +263,7 @@ export class Submit {
     for (const row of this.#unsent) {
       if (!this.#ports.replica.has(row.seq)) {
         // Its entry came before its verdict, which says as much.
-        this.#unhold(row)
+        this.#ports.status.forbid(row.topic, 'write', false)
       } else if (!this.#settleTooLarge(row)) {
         bytes += batchHeadBytesMax + bytesOf(row)
         room -= row.lines.length
