@@ -34,7 +34,7 @@ test('a booking made offline survives a reload, arrives once, and is answered to
   await ada.getByRole('button', { name: 'One more' }).click()
   await ada.getByRole('button', { name: 'Pick 2' }).click()
   await ada.getByText('Waiting on this device').waitFor()
-  expect(await outbox(ada).textContent()).toBe('1 waiting')
+  await expect.poll(() => outbox(ada).textContent()).toBe('1 waiting')
 
   // With the network of the whole browser gone, the page comes from the device itself.
   await ada.waitForFunction(
@@ -49,7 +49,7 @@ test('a booking made offline survives a reload, arrives once, and is answered to
     )
   expect(await ada.evaluate(reach)).toBe('gone')
   await ada.getByText('Waiting on this device').waitFor()
-  expect(await outbox(ada).textContent()).toBe('1 waiting')
+  await expect.poll(() => outbox(ada).textContent()).toBe('1 waiting')
   const [pick] = (await readDevice(ada)).outbox
   expect(readLog(rig.dataFolder).length).toBe(before)
 
@@ -111,7 +111,7 @@ test('the list is walked with the arrow keys, and a closed item gives the focus 
   await ada.getByRole('button', { name: 'sku-0001' }).focus()
   for (let step = 0; step < 30; step++) await ada.keyboard.press('ArrowDown')
   const focused = ada.locator('.row-open:focus')
-  expect(await focused.textContent()).toContain('sku-0031')
+  await expect.poll(() => focused.textContent()).toContain('sku-0031')
   await ada.keyboard.press('Enter')
   await ada.getByRole('heading', { name: 'History' }).waitFor()
   await ada.getByRole('button', { name: 'Items' }).click()

@@ -84,7 +84,7 @@ test('[C15] an order that fails downstream is undone in reverse, and comes back 
   const order = await streamOf(ada, failing)
   await eventually(() => logOf(order)[0], 'the order is in the log')
   await network(ada).click()
-  expect(await ada.locator('.bar').getAttribute('data-link')).toBe('paused')
+  await ada.locator('.bar[data-link="paused"]').waitFor()
 
   // In the middle: it has paid, and the supplier is thinking.
   await eventually(
