@@ -28,7 +28,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           environment: 'node',
-          include: ['{shared,client,server,simulation,bench,tests,demo}/**/*.test.{ts,tsx}'],
+          include: ['{shared,client,server,simulation,bench,tests,demo,examples}/**/*.test.{ts,tsx}'],
           exclude: ['**/node_modules/**', '**/dist/**', '**/*.browser.test.ts'],
           testTimeout: 20_000,
         },
@@ -67,7 +67,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           environment: 'node',
-          include: ['demo/e2e/**/*.e2e.ts'],
+          include: ['{demo,examples}/**/*.e2e.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
