@@ -2,10 +2,11 @@
  * What can happen to an item of stock, and to an order for more of it. The browser, the gateway and the
  * answering service import this one file; nothing else is agreed between them.
  */
-import { type DomainEvent, type EventId, model, topic } from '@tidemark/shared'
+import { type DomainEvent, type EventId, model, refuse, topic } from '@tidemark/shared'
 import * as z from 'zod'
 
 const quantity = z.int().min(1).max(10_000)
+const pick = z.object({ quantity, reason: z.enum(['sale', 'damage', 'transfer']) })
 
 /** Everything that happens to stock. A stream is an item: `sku-0042`. */
 export const inventory = topic('inventory', {
@@ -15,7 +16,7 @@ export const inventory = topic('inventory', {
     location: z.string().max(40).optional(),
   }),
   StockReceived: z.object({ quantity }),
-  StockPicked: z.object({ quantity, reason: z.enum(['sale', 'damage', 'transfer']) }),
+  StockPicked: pick,
   /** Somebody counted what is on the shelf: the number wins over what the books say. */
   StockCounted: z.object({ quantity: z.int().min(0).max(100_000) }),
   /** The purchasing service's answer to a pick that took the stock below its reorder level. */
@@ -34,7 +35,10 @@ export interface Item {
   readonly onOrder: number
 }
 
-/** The state of each item. The app shows it, and the answering service decides by it. */
+/**
+ * The state of each item. The app shows it, and the answering service decides by it. Nobody picks what is not
+ * there: of two devices that pick the last one while they are offline, the second is told so.
+ */
 export const item = model(inventory, {
   version: 1,
   initial: { name: '', location: '', reorderLevel: 0, onHand: 0, onOrder: 0 } as Item,
@@ -55,7 +59,9 @@ export const item = model(inventory, {
     ReorderRequested: (state, { data }) => ({ ...state, onOrder: state.onOrder + data.quantity }),
     StockOrdered: (state, { data }) => ({ ...state, onOrder: state.onOrder + data.quantity }),
   },
-})
+}).command('pick', pick, ({ onHand }, input, emit) =>
+  onHand < input.quantity ? refuse('OUT_OF_STOCK', { onHand }) : emit.StockPicked(input),
+)
 
 /** Should this item be bought again? Not while an order is under way. */
 export const isLow = ({ onHand, reorderLevel }: Item): boolean => onHand < reorderLevel
@@ -67,8 +73,8 @@ export const reorderQuantity = ({ onHand, reorderLevel }: Item): number =>
 const amount = z.int().min(0)
 
 /**
- * Everything that happens to orders from suppliers. A stream is an order. A person places it; all the
- * rest are answers, because whether an order comes about is not up to whoever placed it.
+ * Everything that happens to orders from suppliers. A stream is an order. A person places it, and may take it
+ * back; all the rest are answers, because whether an order comes about is not up to whoever placed it.
  */
 export const orders = topic('orders', {
   OrderPlaced: z.object({
@@ -85,6 +91,8 @@ export const orders = topic('orders', {
   BudgetReleased: z.object({ amount }),
   /** The end of an order that could not be: whatever had been done for it is undone by now. */
   OrderFailed: z.object({ code: z.string().max(100), reason: z.string().max(2_000) }),
+  /** Whoever placed an order that got stuck does not wait for it any longer. */
+  OrderWithdrawn: z.object({}),
 })
 
 /** Something that a service has done for an order, or undone. */
@@ -138,7 +146,9 @@ export const order = model(orders, {
     PaymentReturned: did,
     BudgetReleased: did,
     OrderFailed: (state, event) => end(state, event, 'failed', event.data.reason),
+    OrderWithdrawn: (state, event) =>
+      end(state, event, 'failed', 'It got stuck, and was withdrawn.'),
     'tidemark.DeadLettered': (state, event) =>
       end(state, event, 'stuck', `It was tried ${event.data.attempts} times.`),
   },
-})
+}).compensate('OrderPlaced', (_, emit) => emit.OrderWithdrawn({}))

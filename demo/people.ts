@@ -16,7 +16,12 @@ export const authenticate: Authenticate = ({ token }) =>
 
 const topics: ReadonlySet<string> = new Set([inventory.name, orders.name])
 /** What people may say; the rest are answers of services. */
-const forEverybody: ReadonlySet<string> = new Set(['StockReceived', 'StockPicked', 'OrderPlaced'])
+const forEverybody: ReadonlySet<string> = new Set([
+  'StockReceived',
+  'StockPicked',
+  'OrderPlaced',
+  'OrderWithdrawn',
+])
 const forCounters: ReadonlySet<string> = new Set(['StockCounted', 'ItemAdded'])
 
 /** Everybody reads and books; Ben's counts are refused, so that you can see what becomes of a refusal. */

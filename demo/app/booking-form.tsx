@@ -3,7 +3,7 @@ import { isTidemarkError } from '@tidemark/shared'
 import { type ReactNode, type SyntheticEvent, useState } from 'react'
 import { inventory } from '../events.ts'
 import { Icon } from './icons.tsx'
-import { book } from './inventory.ts'
+import { book, client } from './inventory.ts'
 import { findQuantityFault, Quantity } from './quantity.tsx'
 import { count, sayStorage } from './words.ts'
 
@@ -22,23 +22,18 @@ interface Booking {
   readonly reason: Reason
 }
 
-function writeDraft(sku: string, { kind, quantity, reason }: Booking) {
+/** Answers why not, if not; the words are for people. A pick is decided by the item's own rule. */
+async function submitBooking(sku: string, booking: Booking): Promise<string | undefined> {
+  const { kind, quantity, reason } = booking
   const stream = inventory.stream(sku)
-  switch (kind) {
-    case 'pick':
-      return stream.StockPicked({ quantity, reason })
-    case 'receive':
-      return stream.StockReceived({ quantity })
-    case 'count':
-      return stream.StockCounted({ quantity })
+  if (kind === 'pick') {
+    const picked = await client.model.item(sku).pick({ quantity, reason })
+    return picked.ok ? undefined : `Only ${count(picked.details.onHand)} on hand.`
   }
-}
-
-/** Why this cannot be booked, if it cannot. */
-function findFault({ kind, quantity }: Booking, onHand: number): string | undefined {
-  const fault = findQuantityFault(quantity, kind === 'count' ? 0 : 1)
-  if (fault) return fault
-  return kind === 'pick' && quantity > onHand ? `Only ${count(onHand)} on hand.` : undefined
+  await book(
+    kind === 'receive' ? stream.StockReceived({ quantity }) : stream.StockCounted({ quantity }),
+  )
+  return undefined
 }
 
 interface BookingFormProps {
@@ -51,7 +46,7 @@ export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
   const [booking, setBooking] = useState<Booking>({ kind: 'pick', quantity: 1, reason: 'sale' })
   const [answer, setAnswer] = useState<{ readonly ok: boolean; readonly text: string }>()
   const { kind, quantity, reason } = booking
-  const fault = findFault(booking, onHand)
+  const fault = findQuantityFault(quantity, kind === 'count' ? 0 : 1)
   const change = (part: Partial<Booking>) => {
     setBooking({ ...booking, ...part })
     setAnswer(undefined)
@@ -60,7 +55,8 @@ export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
     event.preventDefault()
     if (fault) return
     try {
-      await book(writeDraft(sku, booking))
+      const denial = await submitBooking(sku, booking)
+      if (denial) return setAnswer({ ok: false, text: denial })
       setAnswer({ ok: true, text: 'Stored on this device.' })
       setBooking({ ...booking, quantity: kind === 'count' ? quantity : 1 })
     } catch (error) {
@@ -105,7 +101,11 @@ export function BookingForm({ sku, onHand }: BookingFormProps): ReactNode {
           {kinds[kind].word} {Number.isFinite(quantity) ? count(quantity) : ''}
         </button>
       </div>
-      <p id="booking-note" className={fault ? 'note fault' : 'note'} role="status">
+      <p
+        id="booking-note"
+        className={fault || answer?.ok === false ? 'note fault' : 'note'}
+        role="status"
+      >
         {fault ??
           answer?.text ??
           `${count(onHand)} → ${count(kinds[kind].after(onHand, quantity))}`}

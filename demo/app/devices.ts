@@ -7,7 +7,7 @@ export const scope = 'harbour'
 export interface Device {
   /** Keys the local database and the address: `device.html?device=a`. */
   readonly id: string
-  /** Whose device it is: the author of what is booked on it. */
+  /** Who is signed in: the author of what is booked on it. */
   readonly user: string
   readonly name: string
 }
@@ -18,6 +18,10 @@ export const devices: readonly [Device, Device] = [
   { id: 'b', user: 'ben', name: 'Ben’s laptop' },
 ]
 
-/** The device that the address names, or the first. */
-export const readDevice = (search: string): Device =>
-  devices.find(({ id }) => id === new URLSearchParams(search).get('device')) ?? devices[0]
+/** The device that the address names, or the first; somebody else may be signed in on it for now. */
+export function readDevice(search: string): Device {
+  const address = new URLSearchParams(search)
+  const device = devices.find(({ id }) => id === address.get('device')) ?? devices[0]
+  const signedIn = devices.find(({ user }) => user === address.get('user'))
+  return { ...device, user: signedIn?.user ?? device.user }
+}

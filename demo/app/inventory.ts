@@ -25,3 +25,15 @@ export const client: Client<typeof models> = createClient({
 
 /** Books one event on this device. Resolves when it is stored here, with or without a network. */
 export const book = (draft: Draft): Promise<unknown> => client.append(draft)
+
+/** An event of this device that was refused, by the gateway or by the command that had decided on it. */
+export type RefusedHere = ReturnType<typeof client.refused.getSnapshot>[number]
+
+/**
+ * Lets somebody else work on this device, also without a network. What the one before has not sent stays
+ * here, and goes out when they are back.
+ */
+export async function signInAs(user: string): Promise<void> {
+  await client.signOut({ unsynced: 'keep' })
+  location.assign(`?${new URLSearchParams({ device: device.id, user })}`)
+}

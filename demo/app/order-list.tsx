@@ -62,7 +62,7 @@ function OrderCard({ order }: { readonly order: PresentState<Order> }): ReactNod
       {fate === 'failed' && (
         <p className="order-why">
           {reason}{' '}
-          {steps.length > 1
+          {steps.some(({ type }) => sayStep(type).kind === 'undone')
             ? 'So what was done for it has been undone.'
             : 'Nothing was done for it.'}
         </p>

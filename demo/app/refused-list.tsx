@@ -1,13 +1,13 @@
 /** What the gateway refused. It stays on the device, over reloads too, until somebody has dealt with it. */
 import { useLive } from '@tidemark/client/react'
 import { type Claim, parseClaim } from '@tidemark/shared'
-import type { Refused } from '@tidemark/client'
-import { type ReactNode, useEffect, useRef } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { inventory, orders } from '../events.ts'
 import type { Booked } from './history.ts'
 import { Icon } from './icons.tsx'
-import { client } from './inventory.ts'
-import { sayHappening, sayOrder, sayRefusal } from './words.ts'
+import { client, type RefusedHere } from './inventory.ts'
+import { findQuantityFault, Quantity } from './quantity.tsx'
+import { count, sayHappening, sayOrder, sayRefusal } from './words.ts'
 
 /** The refused events of this device. */
 export function RefusedList({ close }: { readonly close: () => void }): ReactNode {
@@ -49,7 +49,7 @@ function sayClaim(topic: string, { type, version, data, stream }: Claim) {
   }
 }
 
-function RefusedEvent({ refused }: { readonly refused: Refused }): ReactNode {
+function RefusedEvent({ refused }: { readonly refused: RefusedHere }): ReactNode {
   const claim = parseClaim(refused.line)
   const { said, sku } = sayClaim(refused.topic, claim)
   return (
@@ -59,14 +59,55 @@ function RefusedEvent({ refused }: { readonly refused: Refused }): ReactNode {
         {sku && ': '}
         <a href={`#item/${encodeURIComponent(sku)}`}>{client.model.item(sku).get()?.name || sku}</a>
       </p>
-      <p>{sayRefusal(refused)}</p>
+      <p id={`why-${refused.id}`}>{sayRefusal(refused)}</p>
       <details>
         <summary>{refused.refusal.code}</summary>
         <pre>{JSON.stringify(claim.data, undefined, 2)}</pre>
       </details>
-      <button type="button" onClick={() => void client.refused.discard(refused.id)}>
-        Discard
-      </button>
+      <div className="refused-ways">
+        {refused.refusal.code === 'OUT_OF_STOCK' && <PickFewer refused={refused} claim={claim} />}
+        {refused.refusal.code === 'DEAD_LETTERED' && claim.type === 'OrderPlaced' && (
+          <button type="button" onClick={() => void client.refused.compensate(refused.id)}>
+            Take it back
+          </button>
+        )}
+        <button type="button" onClick={() => void client.refused.discard(refused.id)}>
+          Discard
+        </button>
+      </div>
     </li>
+  )
+}
+
+interface PickFewerProps {
+  readonly refused: RefusedHere
+  readonly claim: Claim
+}
+
+/** A pick that came too late, once more with another quantity. It says that it comes in the place of the refused one. */
+function PickFewer({ refused, claim }: PickFewerProps): ReactNode {
+  const sku = claim.stream
+  const { state } = useLive(client.model.item(sku))
+  const onHand = state?.onHand ?? 0
+  const [quantity, setQuantity] = useState(onHand)
+  const fault = findQuantityFault(quantity)
+  const resubmit = () => {
+    const { reason } = claim.data as { readonly reason: 'sale' | 'damage' | 'transfer' }
+    const draft = inventory.stream(sku).StockPicked({ quantity, reason })
+    void client.refused.resubmit(refused.id, draft)
+  }
+  return (
+    <>
+      <Quantity
+        quantity={quantity}
+        fault={fault}
+        change={setQuantity}
+        label={`Pick of ${count(onHand)}`}
+        noteId={`why-${refused.id}`}
+      />
+      <button type="button" disabled={fault !== undefined || quantity > onHand} onClick={resubmit}>
+        Pick {Number.isFinite(quantity) ? count(quantity) : ''}
+      </button>
+    </>
   )
 }

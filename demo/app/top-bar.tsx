@@ -1,10 +1,12 @@
 /** Connection, outbox and refusals: always in sight, each with a shape and a word. */
 import { useLive } from '@tidemark/client/react'
+import { system } from '@tidemark/shared'
 import type { ReactNode } from 'react'
+import { devices } from './devices.ts'
 import { Icon } from './icons.tsx'
-import { client } from './inventory.ts'
+import { client, device, signInAs } from './inventory.ts'
 import { switchedOff, switchOff } from './offline-switch.ts'
-import { sayLink, sayPending } from './words.ts'
+import { sayAuthor, sayLink, sayLoss, sayPending } from './words.ts'
 
 /** The bar at the top. */
 export function TopBar(): ReactNode {
@@ -37,8 +39,36 @@ export function TopBar(): ReactNode {
           Storage: {status.storage}
         </p>
       )}
+      <SignedIn />
       <OfflineSwitch />
+      {status.lost && (
+        <p className="lost" role="alert">
+          {sayLoss(status.lost, system.now())}{' '}
+          <button type="button" onClick={() => client.acknowledgeLoss()}>
+            Understood
+          </button>
+        </p>
+      )}
     </header>
+  )
+}
+
+/** Who is signed in on this device; another may take over, also without a network. */
+function SignedIn(): ReactNode {
+  return (
+    <label
+      className="signed-in"
+      title="Who is working on this device. Each has an outbox of their own."
+    >
+      <span className="sr-only">Signed in</span>
+      <select value={device.user} onChange={({ target }) => void signInAs(target.value)}>
+        {devices.map(({ user }) => (
+          <option key={user} value={user}>
+            {sayAuthor(user)}
+          </option>
+        ))}
+      </select>
+    </label>
   )
 }
 

@@ -1,8 +1,9 @@
 /** What the screens say. */
-import type { LinkState, Refused, Status } from '@tidemark/client'
+import type { LinkState, Lost, Status } from '@tidemark/client'
 import type { Order } from '../events.ts'
 import { suppliers } from '../suppliers.ts'
 import type { Booked } from './history.ts'
+import type { RefusedHere } from './inventory.ts'
 
 /** How the connection is, in a word or two, and what that means. */
 export function sayLink({ link, stalled }: Status): {
@@ -76,6 +77,7 @@ const steps: Readonly<
   PaymentReturned: { words: 'Payment returned', kind: 'undone' },
   BudgetReleased: { words: 'Budget released', kind: 'undone' },
   OrderFailed: { words: 'Order taken back', kind: 'failed' },
+  OrderWithdrawn: { words: 'Withdrawn', kind: 'failed' },
   'tidemark.DeadLettered': { words: 'Set aside', kind: 'failed' },
 }
 
@@ -99,8 +101,10 @@ const names: Readonly<Record<string, string>> = {
 }
 
 /** Why an event was refused, for the person who booked it. */
-export function sayRefusal({ refusal }: Refused): string {
+export function sayRefusal({ refusal }: RefusedHere): string {
   switch (refusal.code) {
+    case 'OUT_OF_STOCK':
+      return `Somebody was quicker: only ${count(refusal.details.onHand)} on hand.`
     case 'NOT_ALLOWED':
       return refusal.details.reason
     case 'SCHEMA_INVALID':
@@ -113,6 +117,10 @@ export function sayRefusal({ refusal }: Refused): string {
       return `The gateway answered ${refusal.code}.`
   }
 }
+
+/** What is gone, where the browser has thrown its database away. */
+export const sayLoss = ({ events, since }: Lost, now: number): string =>
+  `This browser deleted ${count(events)} ${events === 1 ? 'booking' : 'bookings'} that had not been sent, from ${sayTime(since, now)} on.`
 
 /** Why something could not be stored on this device. */
 export const sayStorage = (code: string): string =>

@@ -96,11 +96,20 @@ export interface DeviceEvidence {
   readonly refused: readonly string[]
 }
 
-/** Reads the page's only database with plain IndexedDB: the entries of a topic, and all that waits. */
-export async function readDevice(page: Page, topic = 'inventory'): Promise<DeviceEvidence> {
-  const stored = await page.evaluate(async (log) => {
+/**
+ * Reads the page's only database, or that of a user, with plain IndexedDB: the entries of a topic, and all
+ * that waits.
+ */
+export async function readDevice(
+  page: Page,
+  topic = 'inventory',
+  user = '',
+): Promise<DeviceEvidence> {
+  const which = { log: `${topic}/${scope}`, part: user && `/${user}/` }
+  const stored = await page.evaluate(async ({ log, part }) => {
     const names = (await indexedDB.databases()).map(({ name = '' }) => name)
-    const [name = '', ...others] = names.filter((each) => each.includes('tidemark'))
+    const ours = names.filter((each) => each.includes('tidemark') && each.includes(part))
+    const [name = '', ...others] = ours
     if (others.length > 0) throw new Error(`more than one database: ${names}`)
     const settle = <T>(request: IDBRequest<T>): Promise<T> =>
       new Promise((resolve, reject) => {
@@ -125,7 +134,7 @@ export async function readDevice(page: Page, topic = 'inventory'): Promise<Devic
     } finally {
       database.close()
     }
-  }, `${topic}/${scope}`)
+  }, which)
   return {
     entries: stored.entries.map(readEntryLine),
     outbox: stored.outbox.map((line) => String(JSON.parse(line).id)),

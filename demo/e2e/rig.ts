@@ -1,5 +1,5 @@
 /** Everything for real, for one test: broker, gateway and purchasing service as processes, and browsers. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,12 +9,18 @@ import { importStock } from '../stock.ts'
 import { startWorld, type World } from '../world.ts'
 import { findChromium } from './chromium.ts'
 
+/** How a browser of the rig is started. */
+export interface BrowserOptions {
+  /** Keep a page that was left as it is, to come back to: what people's browsers do, and Playwright's do not. */
+  readonly keepsLeftPages?: boolean
+}
+
 /** A running demo, and what to open it with. */
 export interface Rig {
   readonly world: World
   readonly dataFolder: string
   /** Opens the page of a device in a browser of its own: another process, another profile. */
-  open(device: 'a' | 'b'): Promise<Page>
+  open(device: 'a' | 'b', options?: BrowserOptions): Promise<Page>
   /** Opens the page with both panes in one browser. */
   openPanes(): Promise<Page>
   close(): Promise<void>
@@ -32,10 +38,19 @@ export async function startRig(stockFile: string): Promise<Rig> {
   const world = await startWorld({ port: await findPort(), dataFolder, pagesFolder })
   await importStock(stockFile, `${world.url.replace('http', 'ws')}/sync`, () => {})
   const browsers: BrowserContext[] = []
-  const openPage = async (path: string): Promise<Page> => {
+  const openPage = async (
+    path: string,
+    { keepsLeftPages = false }: BrowserOptions = {},
+  ): Promise<Page> => {
     const { executablePath, args, env } = await findChromium()
     const profile = await mkdtemp(join(folder, 'profile-'))
-    const options = { executablePath, args: [...args], env, viewport: { width: 1440, height: 900 } }
+    const options = {
+      executablePath,
+      args: [...args],
+      env,
+      viewport: { width: 1440, height: 900 },
+      ignoreDefaultArgs: keepsLeftPages ? ['--disable-back-forward-cache'] : [],
+    }
     const browser = await chromium.launchPersistentContext(profile, options)
     browsers.push(browser)
     browser.setDefaultTimeout(actionMsMax)
@@ -46,8 +61,8 @@ export async function startRig(stockFile: string): Promise<Rig> {
   return {
     world,
     dataFolder,
-    open: async (device) => {
-      const page = await openPage(`device.html?device=${device}`)
+    open: async (device, options) => {
+      const page = await openPage(`device.html?device=${device}`, options)
       await synced(page)
       return page
     },
@@ -58,6 +73,19 @@ export async function startRig(stockFile: string): Promise<Rig> {
       // A browser that has ended may still be writing for a moment.
       await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
     },
+  }
+}
+
+/** Starts a rig with a few items: how many of each `sku-…` are on the shelf. */
+export async function startSmallRig(shelves: Readonly<Record<string, number>>): Promise<Rig> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-stock-'))
+  const file = join(folder, 'items.csv')
+  const rows = Object.entries(shelves).map(([sku, onHand]) => `${sku},Item ${sku},A1,0,${onHand}`)
+  await writeFile(file, ['sku,name,location,reorderLevel,onHand', ...rows].join('\n'))
+  try {
+    return await startRig(file)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 
