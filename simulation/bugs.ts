@@ -64,18 +64,18 @@ const coreBugs: readonly Bug[] = [
     name: 'the relay saves its cursor before it publishes',
     edits: one(
       'server/src/relay-log.ts',
-      'if (!(await this.#publish(entries))) return false',
-      `this.#cursor = page.upTo
+      'const publishing = ',
+      `this.#cursor = upTo
     this.#changes()
     await this.#save()
-    if (!(await this.#publish(entries))) return false`,
+    const publishing = `,
     ),
     caughtBy: ['I16'],
     seeds: 5,
   },
   {
     name: 'the relay publishes what came from the broker',
-    edits: one('server/src/relay-log.ts', "entry.source === 'client'", 'entry.position > 0'),
+    edits: one('server/src/relay-pages.ts', "entry.source === 'client'", 'entry.position > 0'),
     caughtBy: ['I16'],
     seeds: 10,
   },

@@ -228,8 +228,9 @@ export const busBugs: readonly Bug[] = [
     name: 'the relay goes on while a batch of the same streams is under way',
     edits: one(
       'server/src/relay-log.ts',
-      'if (!(await this.#publish(entries))) return false',
-      'void this.#publish(entries)',
+      `const [isPublished] = await Promise.all([publishing, more && pages.readAhead(upTo)])
+    if (!isPublished) return false`,
+      'void publishing',
     ),
     caughtBy: ['I16'],
     seeds: 10,

@@ -1,24 +1,22 @@
 /** One log's relay: takes the lease, reads on from the cursor, publishes, parks, saves. */
 import {
+  assert,
   backoffMs,
   Doorbell,
-  type Entry,
-  type Epoch,
   type ErrorCode,
   isTidemarkError,
   logKey,
   type LogName,
-  parseEntry,
   type Position,
   sleep,
   type System,
   TidemarkError,
 } from '@tidemark/shared'
-import type { Broker, Message, PublishResult } from './broker/broker.ts'
-import { toMessage } from './cloudevents.ts'
+import type { Broker, PublishResult } from './broker/broker.ts'
 import { withDeadline } from './deadline.ts'
 import type { Lease, Log, Parked, Remedy } from './log/log.ts'
 import type { Logger } from './logger.ts'
+import { type Item, RelayPages } from './relay-pages.ts'
 
 /** How far a log has been brought to the broker. */
 export interface Published {
@@ -27,8 +25,6 @@ export interface Published {
   readonly parked: readonly Parked[]
 }
 
-/** One micro-batch, in UTF-16 code units of entry lines. */
-const batchLengthMax = 131_072
 /**
  * A lease is held this long without being renewed, and renewed after a third of it, in milliseconds. So
  * long nothing is published after a gateway was killed. A publish that takes longer may be repeated by
@@ -44,12 +40,6 @@ const publishMsMax = 60_000
 const backoff = { firstMs: 200, maxMs: 30_000 }
 /** How often a missing topic is looked for before streams are parked: it may be on its way. */
 const missingMax = 6
-
-/** An entry on its way to the broker. */
-interface Item {
-  readonly entry: Entry
-  readonly message: Message
-}
 
 /** What is to be done about a parked stream: where it is still parked at `fromRevision`, if that is given. */
 interface Decided {
@@ -71,7 +61,8 @@ export class LogRelay {
   readonly #done: Promise<void>
   #lease: Lease | undefined
   #leasedAt = 0
-  #epoch: Epoch | undefined
+  /** Made anew with each lease. */
+  #pages: RelayPages | undefined
   #cursor = 0 as Position
   #parked = new Map<string, Parked>()
   /** What has changed since the last save, and when that was. */
@@ -174,7 +165,8 @@ export class LogRelay {
     this.#leasedAt = now
     if (lease && lease.term !== this.#lease?.term) {
       const { cursor, parked } = await this.#log.relayed(this.#name)
-      this.#epoch = (await this.#log.head(this.#name)).epoch
+      const { epoch } = await this.#log.head(this.#name)
+      this.#pages = new RelayPages(this.#log, this.#name, epoch, this.#system)
       this.#cursor = cursor
       this.#parked = new Map(parked.map((each) => [each.stream, each]))
       this.#unsaved = undefined
@@ -192,16 +184,23 @@ export class LogRelay {
   async #step(): Promise<boolean> {
     const [remedy] = this.#remedies
     if (remedy) return await this.#tryRedrive(...remedy)
-    const page = await this.#log.read(this.#name, this.#cursor, batchLengthMax)
-    const entries = this.#parse(page.chunks).filter(({ entry }) => !this.#parked.has(entry.stream))
-    if (!(await this.#publish(entries))) return false
-    if (page.upTo > this.#cursor) {
-      this.#cursor = page.upTo
+    const pages = this.#readable()
+    const { upTo, more, items } = await pages.take(this.#cursor)
+    const publishing = this.#publish(items.filter(({ entry }) => !this.#parked.has(entry.stream)))
+    const [isPublished] = await Promise.all([publishing, more && pages.readAhead(upTo)])
+    if (!isPublished) return false
+    if (upTo > this.#cursor) {
+      this.#cursor = upTo
       this.#changes()
     }
     const due = this.#system.mono() - this.#savedAt >= saveMs
     if (this.#unsaved && due) await this.#save()
-    return page.more
+    return more
+  }
+
+  #readable(): RelayPages {
+    assert(this.#pages, 'the log is read under a lease')
+    return this.#pages
   }
 
   /** Looks for what people have decided about parked streams, here or at another gateway or by a tool. */
@@ -214,17 +213,6 @@ export class LogRelay {
       const isCurrent = this.#parked.get(stream)?.fromRevision === fromRevision
       if (remedy && isCurrent) this.#remedies.set(stream, { action: remedy, fromRevision })
     }
-  }
-
-  /** The entries that are ours to publish: what came from the broker is there already. */
-  #parse(chunks: readonly string[]): Item[] {
-    const epoch = this.#epoch
-    if (epoch === undefined) return []
-    return chunks
-      .flatMap((chunk) => chunk.split('\n'))
-      .map((line) => ({ line, entry: parseEntry(this.#name, line) }))
-      .filter(({ entry }) => entry.source === 'client')
-      .map(({ line, entry }) => ({ entry, message: toMessage(this.#name, epoch, line, entry) }))
   }
 
   /** Publishes in order until each item is confirmed or its stream is parked. False where we have to stop. */
@@ -342,8 +330,8 @@ export class LogRelay {
       const discarded = action === 'discard' ? parked.fromPosition : 0
       let position = (parked.fromPosition - 1) as Position
       while (position < this.#cursor) {
-        const page = await this.#log.read(this.#name, position, batchLengthMax)
-        const items = this.#parse(page.chunks).filter(
+        const page = await this.#readable().read(position)
+        const items = page.items.filter(
           ({ entry }) =>
             entry.stream === stream &&
             entry.position >= parked.fromPosition &&

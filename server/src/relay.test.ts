@@ -305,6 +305,40 @@ test('[R9] logs that have grown unheard are found by looking', async () => {
   expect(await cursor(other)).toBe(2)
 })
 
+test('[R3] a long log is published page by page, each event once, also where reading ahead fails', async () => {
+  const pages = 4
+  const perPage = 150
+  const data = { note: 'x'.repeat(4_000) }
+  for (let n = 0; n < pages; n += 1) {
+    await log.append([Array.from({ length: perPage }, () => attempt(someEvent('a', data)))])
+  }
+  const bound = bindLog(log)
+  let reads = 0
+  let isUnderWay = false
+  let readAhead = 0
+  broker.answer = async () => {
+    isUnderWay = true
+    for (let turn = 0; turn < 5; turn += 1) await clock.system.breathe()
+    isUnderWay = false
+  }
+  start({
+    log: {
+      ...bound,
+      async read(...args) {
+        reads += 1
+        if (isUnderWay) readAhead += 1
+        if (reads === 2) throw new TidemarkError('LOG_UNAVAILABLE', { reason: 'once' })
+        return bound.read(...args)
+      },
+    },
+  })
+  for (let second = 0; second < 20; second += 1) await clock.pass(1_000)
+  expect(takenPositions()).toEqual(Array.from({ length: pages * perPage }, (_, n) => n + 1))
+  expect(broker.underWayMax).toBe(1)
+  expect(readAhead).toBeGreaterThan(1)
+  expect(await cursor()).toBe(pages * perPage)
+})
+
 test('[R9] a relay at rest writes nothing, and one that closes leaves nothing running', async () => {
   let writes = 0
   const counted = bindLog(log)

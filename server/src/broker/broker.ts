@@ -114,7 +114,7 @@ export interface Broker {
   /**
    * Sends messages to a topic, in order, and says for each how it went: `undefined` where the broker
    * confirmed it, an error where it did not (it may be stored all the same). Past an error whose
-   * recovery is not `never`, later messages of the same key are not sent and get the same error.
+   * recovery is not `never`, later messages of the same key, or all, are not sent and get the same error.
    * Never throws for what a broker may say. One call at a time for each key.
    */
   publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]>

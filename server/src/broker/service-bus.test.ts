@@ -139,6 +139,21 @@ test('[B14] no answer ever comes: the deadline is ours, and later messages of th
   expect(await collect(reader, 3, 1_500)).toHaveLength(2)
 })
 
+test('[B14] no answer ever comes: many batches of many keys wait for it once, not each in its turn', async () => {
+  const { emulator, broker } = await open({ answerMsMax: 1_200 })
+  await broker.publish('contract', [message(0)])
+  await emulator.faults.delaySends('contract', Infinity, 100)
+  const startedAt = performance.now()
+  const large = 'x'.repeat(200_000)
+  const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+  const results = await broker.publish(
+    'contract',
+    keys.map((key) => message(large, key)),
+  )
+  expect(codes(results)).toEqual(keys.map(() => 'BROKER_UNAVAILABLE'))
+  expect(performance.now() - startedAt).toBeLessThan(3_000)
+})
+
 test('[B15] a throttled namespace is left alone for as long as it asks, whatever the topic', async () => {
   const { emulator, broker } = await open()
   await broker.publish('contract', [message(0)])

@@ -20,6 +20,7 @@ import type {
   ReceiverOptions,
   Settlement,
 } from './broker.ts'
+import { Gate } from './gate.ts'
 import { answered, Clients, endQuietly, type Settings } from './service-bus-client.ts'
 import { toTidemarkError } from './service-bus-error.ts'
 import { peekAt, pickFrom } from './service-bus-look.ts'
@@ -108,32 +109,16 @@ class ServiceBus implements PeekableBroker {
       return messages.map(() => new TidemarkError('BROKER_BUSY', { retryAfterMs: busyMs }))
     }
     const results = messages.map((): PublishResult => undefined)
-    const stopped = new Map<string, TidemarkError>()
-    const settle = (indexes: readonly number[], error: PublishResult) => {
-      for (const index of indexes) {
-        results[index] = error
-        if (error && error.recovery !== 'never') stopped.set(messages[index]?.key ?? '', error)
-      }
+    let parcel = await this.#pack(topic, messages, 0)
+    for (;;) {
+      const sending = this.#sendParcel(topic, messages, parcel, results)
+      const isLast = parcel.next >= messages.length
+      const following = isLast ? undefined : await this.#packBeside(topic, messages, parcel.next)
+      const trouble = await sending
+      if (trouble) return results.fill(trouble, parcel.next)
+      if (!following) return results
+      parcel = following
     }
-    let next = 0
-    while (next < messages.length) {
-      const parcel = await this.#pack(topic, messages, next, stopped)
-      for (const [index, error] of parcel.refused) settle([index], error)
-      if (parcel.indexes.length > 0) {
-        const error = parcel.error ?? (await this.#send(topic, parcel))
-        // A batch is taken or refused as a whole: one by one it shows whose fault it was.
-        if (
-          error?.recovery === 'never' &&
-          error.code !== 'ENTITY_MISSING' &&
-          parcel.indexes.length > 1
-        ) {
-          for (const index of parcel.indexes)
-            settle([index], await this.#sendOne(topic, messages[index]))
-        } else settle(parcel.indexes, error)
-      }
-      next = parcel.next
-    }
-    return results
   }
 
   receiver(options: ReceiverOptions): Receiver {
@@ -163,13 +148,15 @@ class ServiceBus implements PeekableBroker {
     await this.#clients.close()
   }
 
+  /** Packs what follows while the broker is at work on what was sent before. */
+  async #packBeside(topic: string, messages: readonly Message[], first: number): Promise<Parcel> {
+    // By then what was sent is on the wire.
+    await this.#settings.system.breathe()
+    return this.#pack(topic, messages, first)
+  }
+
   /** Packs as many messages as one batch takes, from `first` on. */
-  async #pack(
-    topic: string,
-    messages: readonly Message[],
-    first: number,
-    stopped: ReadonlyMap<string, TidemarkError>,
-  ): Promise<Parcel> {
+  async #pack(topic: string, messages: readonly Message[], first: number): Promise<Parcel> {
     const refused = new Map<number, TidemarkError>()
     const indexes: number[] = []
     let batch: ServiceBusMessageBatch | undefined
@@ -177,7 +164,7 @@ class ServiceBus implements PeekableBroker {
     for (; next < messages.length; next += 1) {
       const message = messages[next]
       assert(message, 'the index is in the list')
-      const error = stopped.get(message.key) ?? findUnsendable(message, this.limits)
+      const error = findUnsendable(message, this.limits)
       if (error) {
         refused.set(next, error)
         continue
@@ -196,15 +183,48 @@ class ServiceBus implements PeekableBroker {
     return { refused, indexes, next, batch }
   }
 
+  /**
+   * Sends a parcel and notes how each of its messages went. Returned: the trouble that is not the messages'
+   * own. What follows would meet it too, and wait for as long.
+   */
+  async #sendParcel(
+    topic: string,
+    messages: readonly Message[],
+    parcel: Parcel,
+    results: PublishResult[],
+  ): Promise<PublishResult> {
+    for (const [index, error] of parcel.refused) results[index] = error
+    if (parcel.indexes.length === 0) return undefined
+    const error = parcel.error ?? (await this.#send(topic, parcel))
+    if (parcel.indexes.length > 1 && error && isOfOne(error)) {
+      return this.#sendApart(topic, messages, parcel.indexes, results)
+    }
+    for (const index of parcel.indexes) results[index] = error
+    return error && error.recovery !== 'never' ? error : undefined
+  }
+
+  /** A batch is taken or refused as a whole: one by one it shows whose fault it was. */
+  async #sendApart(
+    topic: string,
+    messages: readonly Message[],
+    indexes: readonly number[],
+    results: PublishResult[],
+  ): Promise<PublishResult> {
+    let trouble: PublishResult
+    for (const index of indexes) {
+      const single = messages[index]
+      assert(single, 'the index is in the list')
+      const error = trouble ?? (await this.#send(topic, { single }))
+      results[index] = error
+      if (error && error.recovery !== 'never') trouble = error
+    }
+    return trouble
+  }
+
   #createBatch(topic: string): Promise<ServiceBusMessageBatch> {
     const maxSizeInBytes = Math.min(this.limits.messageBytesMax, batchBytesMax)
     const creating = this.#sender(topic).createMessageBatch({ maxSizeInBytes })
     return answered(this.#settings, `a batch for ${topic}`, creating)
-  }
-
-  async #sendOne(topic: string, message: Message | undefined): Promise<PublishResult> {
-    assert(message, 'the index is in the list')
-    return this.#send(topic, { single: message })
   }
 
   async #send(topic: string, parcel: Pick<Parcel, 'batch' | 'single'>): Promise<PublishResult> {
@@ -257,6 +277,10 @@ class ServiceBus implements PeekableBroker {
   }
 }
 
+/** May a batch have been refused for one of its messages? */
+const isOfOne = ({ recovery, code }: TidemarkError): boolean =>
+  recovery === 'never' && code !== 'ENTITY_MISSING'
+
 /** Messages that go together. */
 interface Parcel {
   readonly refused: ReadonlyMap<number, TidemarkError>
@@ -268,25 +292,4 @@ interface Parcel {
   readonly single?: Message
   /** Why there is no batch. */
   readonly error?: TidemarkError
-}
-
-/** Lets a bounded number in; the others wait in turn. */
-class Gate {
-  #room: number
-  readonly #waiting: (() => void)[] = []
-
-  constructor(room: number) {
-    this.#room = room
-  }
-
-  async enter(): Promise<void> {
-    if (this.#room > 0) this.#room -= 1
-    else await new Promise<void>((resolve) => void this.#waiting.push(resolve))
-  }
-
-  leave(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#room += 1
-  }
 }
