@@ -14,6 +14,8 @@ export type Run = () => Promise<number>
 export interface Sides {
   readonly limit: Run
   readonly ours: Run
+  /** What a number leaves out and a reader should know, once all runs are done. */
+  note?(): string
   close(): Promise<void>
 }
 
@@ -45,6 +47,8 @@ export interface Row {
   readonly values: readonly number[]
   /** Each run's limit, in order: the one at index i ran just before the value at i. */
   readonly limits: readonly number[]
+  /** What the numbers leave out. */
+  readonly note?: string
 }
 
 /** The middle one of an odd number of samples, the mean of the two middle ones otherwise. */
@@ -69,13 +73,18 @@ export async function measure(bench: Bench, runs: number): Promise<Row> {
       limits.push(await sides.limit())
       values.push(await sides.ours())
     }
-    return toRow(bench, values, limits)
+    return toRow(bench, values, limits, sides.note?.())
   } finally {
     await sides.close()
   }
 }
 
-function toRow(bench: Bench, values: readonly number[], limits: readonly number[]): Row {
+function toRow(
+  bench: Bench,
+  values: readonly number[],
+  limits: readonly number[],
+  note: string | undefined,
+): Row {
   const { name, unit, goal } = bench
   const ratio = median(toRatios({ values, limits }))
   return {
@@ -87,6 +96,7 @@ function toRow(bench: Bench, values: readonly number[], limits: readonly number[
     ...(goal && { goal, reached: isReached(goal, ratio) }),
     values: values.map(round),
     limits: limits.map(round),
+    ...(note !== undefined && { note }),
   }
 }
 

@@ -15,6 +15,7 @@ import { catchUp } from './rows/catch-up.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
 import { idleMemory } from './rows/memory.ts'
+import { relay } from './rows/relay.ts'
 import { clientSize } from './rows/size.ts'
 
 /** Every row there is, in the table's order. A new one is a file in rows/ and a line here. */
@@ -24,6 +25,7 @@ const benches: readonly Bench[] = [
   latencyIdle,
   catchUp,
   idleMemory,
+  relay,
   appendOne,
   appendConcurrent,
   appendBulk,
@@ -105,3 +107,5 @@ for (const bench of chosen()) {
   }
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(rows, null, 2)}\n`)
 }
+const notes = rows.flatMap(({ name, note }) => (note === undefined ? [] : `- \`${name}\`: ${note}`))
+if (notes.length > 0) console.log(`\n${notes.join('\n')}`)

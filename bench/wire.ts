@@ -36,18 +36,23 @@ export interface Dialect {
 }
 
 /** A new event of about 300 bytes, as a line. */
-export function writeEvent(): { readonly id: string; readonly line: string } {
+export function writeEvent(): {
+  readonly id: string
+  readonly stream: string
+  readonly line: string
+} {
   const id = v7()
   serial += 1
+  const stream = makeStream(serial)
   const line = JSON.stringify({
     id,
-    stream: makeStream(serial),
+    stream,
     type: 'StockPicked',
     version: 1,
     occurredAt: 1_790_000_000_000 + serial,
     data: makeData(serial),
   })
-  return { id, line }
+  return { id, stream, line }
 }
 let serial = 0
 
