@@ -12,6 +12,7 @@ import { type Bench, type Goal, measure, type Row, toRatios } from './bench.ts'
 import { profiling } from './process.ts'
 import { appendBulk, appendConcurrent, appendOne, apply } from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
+import { consume } from './rows/consume.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
 import { idleMemory } from './rows/memory.ts'
@@ -26,6 +27,7 @@ const benches: readonly Bench[] = [
   catchUp,
   idleMemory,
   relay,
+  consume,
   appendOne,
   appendConcurrent,
   appendBulk,
