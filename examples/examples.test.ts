@@ -21,6 +21,12 @@ test.each(examples)('%s has fewer than 60 lines', (app, beside) => {
   expect(code.length).toBeLessThan(60)
 })
 
+test('the guide shows them as they are', () => {
+  for (const path of examples.flatMap(([, beside]) => beside)) {
+    expect(read('../docs/client.md')).toContain(read(path))
+  }
+})
+
 test('the scripts of the Vue and Svelte apps compile', () => {
   const out = join(root, '.cache', 'examples')
   rmSync(out, { recursive: true, force: true })
