@@ -58,6 +58,7 @@ export interface ErrorDetails {
   STORAGE_LOST: { readonly reason: string }
   STORE_TOO_NEW: undefined
   STORE_DELETED: undefined
+  STATE_NOT_STORABLE: { readonly model: string }
   // The gateway's log.
   LOG_UNAVAILABLE: { readonly reason: string }
   LOG_CORRUPT: { readonly reason: string }
@@ -130,6 +131,7 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   STORE_DELETED: { recovery: 'never' },
   LOG_UNAVAILABLE: { recovery: 'later' },
   LOG_CORRUPT: { recovery: 'never' },
+  STATE_NOT_STORABLE: { recovery: 'never' },
   LEASE_LOST: { recovery: 'later' },
   BROKER_UNAVAILABLE: { recovery: 'later' },
   BROKER_BUSY: { recovery: 'later' },

@@ -56,6 +56,8 @@ export {
   fold,
   type Folds,
   type Model,
+  type IndexesOf,
+  type IndexValue,
   model,
   type StateOf,
 } from './model.ts'

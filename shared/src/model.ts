@@ -22,10 +22,21 @@ type FoldedData<T extends Topic, Type extends string> = Type extends 'tidemark.D
   ? DeadLettered
   : DataOf<T, Type>
 
+/** What states can be found and ordered by: numbers before strings. */
+export type IndexValue = number | string
+
+/** By name: what a state is found by, or nothing where it is not to be found there. */
+export type Indexes<State> = Readonly<Record<string, (state: State) => IndexValue | undefined>>
+
 /** A state for each key, folded from a topic's events, and the commands that decide on it. */
-export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
+export interface Model<
+  T extends Topic = Topic,
+  State = unknown,
+  C = unknown,
+  Index extends string = string,
+> {
   readonly topic: T
-  /** Raise it when `on` or `initial` changes: what is stored is then folded anew. */
+  /** Raise it when `on`, `initial` or `indexes` changes: what is stored is then folded anew. */
   readonly version: number
   readonly initial: State
   /** Which state an event belongs to: its stream, unless said otherwise. */
@@ -33,6 +44,8 @@ export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
   /** Are its states those of streams? Only such a model has commands. */
   readonly isByStream: boolean
   readonly on: Folds<T, State>
+  /** What lists of it can be filtered and ordered by. */
+  readonly indexes: Readonly<Record<Index, (state: State) => IndexValue | undefined>>
   readonly commands: C
   /** How the app takes back what an event of a type has done. */
   readonly compensations: Readonly<Record<string, Compensation | undefined>>
@@ -48,7 +61,8 @@ export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
   ): Model<
     T,
     State,
-    C & Readonly<Record<Name, Command<StandardSchemaV1.InferInput<S>, Extract<D, Denial>>>>
+    C & Readonly<Record<Name, Command<StandardSchemaV1.InferInput<S>, Extract<D, Denial>>>>,
+    Index
   >
   /** The same model, knowing how to take back one type of event: by other events of the same stream. */
   compensate<Type extends keyof T['schemas'] & string>(
@@ -57,21 +71,25 @@ export interface Model<T extends Topic = Topic, State = unknown, C = unknown> {
       event: DomainEvent<Type, DataOf<T, Type>>,
       emit: StreamDrafts<T['name'], T['schemas']>,
     ) => Draft | readonly Draft[],
-  ): Model<T, State, C>
+  ): Model<T, State, C, Index>
 }
 
 /** Events that take back what `event` has done. */
 export type Compensation = (event: DomainEvent, emit: AnyDrafts) => Draft | readonly Draft[]
 
-/** A model of any topic, state and commands. */
+/** A model of any topic, state, commands and indexes. */
 // oxlint-disable-next-line typescript/no-explicit-any -- a Model is invariant in all; only any holds them all
-export type AnyModel = Model<any, any, any>
+export type AnyModel = Model<any, any, any, any>
 
 /** The state that a model folds to. */
-export type StateOf<M> = M extends Model<infer _T, infer State, infer _C> ? State : never
+export type StateOf<M> = M extends Model<infer _T, infer State, infer _C, infer _I> ? State : never
 
 /** The commands that a model has. */
-export type CommandsOf<M> = M extends Model<infer _T, infer _S, infer C> ? C : never
+export type CommandsOf<M> = M extends Model<infer _T, infer _S, infer C, infer _I> ? C : never
+
+/** The names of the indexes that a model declares. */
+export type IndexesOf<M> =
+  M extends Model<infer _T, infer _S, infer _C, infer Index> ? Index : never
 
 /**
  * Defines a model.
@@ -83,24 +101,30 @@ export type CommandsOf<M> = M extends Model<infer _T, infer _S, infer C> ? C : n
  *   on: { StockReceived: (state, event) => ({ onHand: state.onHand + event.data.quantity }) },
  * })
  */
-export function model<T extends Topic, State>(
+export function model<
+  T extends Topic,
+  State,
+  const I extends Indexes<State> = Record<never, never>,
+>(
   topic: T,
   definition: {
     readonly version: number
     readonly initial: State
     readonly key?: (event: DomainEvent) => string
     readonly on: Folds<T, NoInfer<State>>
+    readonly indexes?: I & Indexes<NoInfer<State>>
   },
-): Model<T, State, Readonly<Record<never, Command>>> {
+): Model<T, State, Readonly<Record<never, Command>>, keyof I & string> {
   const isByStream = definition.key === undefined
   return build({
     topic,
     isByStream,
     key: (event: DomainEvent) => event.stream,
+    indexes: {},
     ...definition,
     commands: {},
     compensations: {},
-  }) as Model<T, State, Readonly<Record<never, Command>>>
+  }) as Model<T, State, Readonly<Record<never, Command>>, keyof I & string>
 }
 
 type Parts = Omit<AnyModel, 'command' | 'compensate'>

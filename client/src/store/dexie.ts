@@ -28,10 +28,12 @@ import {
   toSegments,
   withoutRows,
 } from './layout.ts'
+import { readCheckpoints, readStates, writeStates } from './dexie-states.ts'
 import type {
   Accepted,
   AnyRefused,
   Batch,
+  Checkpoint,
   Durability,
   Fate,
   Identity,
@@ -64,11 +66,22 @@ const schemas = [
   { meta: '', outbox: '++seq', entries: '', logs: '', refused: 'id', accepted: 'id' },
   // Version 2: what became of decisions that were made anew.
   { fates: '++n,*ids' },
+  // Version 3: the states of models.
+  { builds: '++n,&build', states: ',*by' },
 ]
 /** Dexie multiplies versions by ten. */
 const newestVersion = schemas.length * 10
 
-type StoreName = 'meta' | 'outbox' | 'entries' | 'logs' | 'refused' | 'accepted' | 'fates'
+type StoreName =
+  | 'meta'
+  | 'outbox'
+  | 'entries'
+  | 'logs'
+  | 'refused'
+  | 'accepted'
+  | 'fates'
+  | 'builds'
+  | 'states'
 
 /** The key of the number up to which rows may have been handed to a link. */
 const handedKey = 'handed'
@@ -141,6 +154,11 @@ class DexieStore implements Store {
       const [batch, ...others] = batches
       // IndexedDB gives the first its number, and nobody comes between it and the others.
       const first = outbox.add({ batches: [batch] }) as IDBRequest<number>
+      if (others.length + resolved.length === 0) {
+        // Nothing depends on the number: IndexedDB need not wait for a word from here.
+        tx.commit()
+        return () => [{ seq: first.result, batches }]
+      }
       const packs = (): readonly Pack[] => toPacks(first.result + 1, others)
       first.onsuccess = () => {
         for (const pack of packs()) outbox.add(pack)
@@ -154,20 +172,24 @@ class DexieStore implements Store {
     return this.#rowsOf(packs).map((row) => row.seq)
   }
 
-  load({ seq, pending, logs, fate }: Seen, bytesMax: number): ReturnType<Store['load']> {
-    return this.#transact(['outbox', 'entries', 'logs', 'refused', 'fates'], 'readonly', (tx) => {
+  load({ seq, pending, logs, fate, wants = [] }: Seen, bytesMax: number): Promise<Loaded> {
+    const stores: StoreName[] = ['outbox', 'entries', 'logs', 'refused', 'fates']
+    if (wants.length > 0) stores.push('states')
+    return this.#transact(stores, 'readonly', (tx) => {
       const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
       const rows = this.#readRows(tx, seq + 1, Infinity)
       const [first] = pending
       const kept = first === undefined ? undefined : this.#readRows(tx, first, pending.at(-1) ?? 0)
       const refused = tx.objectStore('refused').getAll() as IDBRequest<AnyRefused[]>
       const fates = this.#readFates(tx, fate)
+      const states = wants.map((want) => readStates(tx, this.#range, want))
       return () => ({
         logs: loaded.map((read) => read()),
         rows: rows(),
         left: kept ? without(pending, kept()) : [],
         refused: refused.result,
         fates: fates(),
+        states: states.map((read) => read()),
       })
     })
   }
@@ -224,7 +246,10 @@ class DexieStore implements Store {
     const row = tx.objectStore('logs').get(logKey({ topic, scope })) as IDBRequest<
       LogRow | undefined
     >
-    const read = this.#readSegments(tx, { topic, scope }, position, bytesMax)
+    const read =
+      position === undefined
+        ? () => ({ lines: [], more: false })
+        : this.#readSegments(tx, { topic, scope }, position, bytesMax)
     return () => {
       const { cursor, rewinds = 0 } = row.result ?? {}
       return { topic, scope, cursor, rewinds, ...read() }
@@ -369,6 +394,16 @@ class DexieStore implements Store {
     )
   }
 
+  checkpoints(): Promise<readonly Checkpoint[]> {
+    return this.#transact(['builds'], 'readonly', readCheckpoints)
+  }
+
+  writeStates(...written: Parameters<Store['writeStates']>): Promise<Position | undefined> {
+    return this.#transact(['builds', 'states'], 'readwrite', (tx, fail) =>
+      writeStates(tx, fail, this.#range, written),
+    )
+  }
+
   accepted(id: string): Promise<Accepted | undefined> {
     return this.#transact(['accepted'], 'readonly', (tx) => {
       const found = tx.objectStore('accepted').get(id) as IDBRequest<Accepted | undefined>
@@ -396,19 +431,24 @@ class DexieStore implements Store {
 
   /**
    * Runs one transaction. `issue` makes its requests and answers with what reads their results once it is
-   * complete. A full disk shows itself nowhere but in the transaction's abort.
+   * complete; `fail` takes it back. A full disk shows itself nowhere but in the transaction's abort.
    */
   async #transact<Result>(
     stores: readonly StoreName[],
     mode: IDBTransactionMode,
-    issue: (tx: IDBTransaction) => () => Result,
+    issue: (tx: IDBTransaction, fail: (error: TidemarkError) => void) => () => Result,
     durability: Durability = 'relaxed',
   ): Promise<Result> {
     const tx = await this.#begin(stores, mode, durability)
     return new Promise((resolve, reject) => {
-      const read = issue(tx)
+      let fault: TidemarkError | undefined
+      const fail = (error: TidemarkError): void => {
+        fault = error
+        tx.abort()
+      }
+      const read = issue(tx, fail)
       tx.oncomplete = () => resolve(read())
-      tx.onabort = () => reject(toTidemarkError(tx.error))
+      tx.onabort = () => reject(fault ?? toTidemarkError(tx.error))
     })
   }
 

@@ -12,15 +12,19 @@ import {
   system as realSystem,
   TidemarkError,
 } from '@tidemark/shared'
+import { compareValues, isWithin, outlived } from './builds.ts'
 import type {
   Accepted,
   AnyRefused,
   Batch,
+  Checkpoint,
   Fate,
   Identity,
   LoadedLog,
   OutboxRow,
+  StateRow,
   Store,
+  Want,
 } from './store.ts'
 
 interface DiskLog {
@@ -28,6 +32,11 @@ interface DiskLog {
   rewinds: number
   /** The entry at position p is at p - 1. */
   lines: string[]
+}
+
+interface DiskBuild {
+  readonly checkpoint: Checkpoint
+  readonly rows: Map<string, StateRow>
 }
 
 /** What survives. */
@@ -39,6 +48,8 @@ export interface Disk {
   readonly refused: Map<EventId, AnyRefused>
   readonly accepted: Map<EventId, Accepted>
   readonly fates: Fate[]
+  /** By their names, in the order in which they were begun. */
+  readonly builds: Map<string, DiskBuild>
   /** Rows up to this one may have been handed to a link. */
   handed: number
 }
@@ -61,6 +72,7 @@ export const createDisk = (): Disk => ({
   refused: new Map(),
   accepted: new Map(),
   fates: [],
+  builds: new Map(),
   handed: 0,
 })
 
@@ -94,9 +106,13 @@ export function memoryStore(
     await after?.(method)
     return result
   }
-  const load = (seen: LogName & { position: Position }, bytesMax: number): LoadedLog => {
-    const { topic, scope, position } = seen
+  const load = (
+    seen: LogName & { readonly position: Position | undefined },
+    bytesMax: number,
+  ): LoadedLog => {
+    const { topic, scope } = seen
     const { cursor, rewinds, lines } = at(disk, seen)
+    const position = seen.position ?? (lines.length as Position)
     return { topic, scope, cursor, rewinds, ...slice(lines, position, bytesMax) }
   }
 
@@ -127,6 +143,7 @@ export function memoryStore(
           upTo: disk.fates.length,
           rows: disk.fates.slice(seen.fate ?? disk.fates.length),
         },
+        states: (seen.wants ?? []).map((want) => readStates(disk, want)),
       })),
     apply: (pages, settled) =>
       transact('apply', () => {
@@ -176,6 +193,10 @@ export function memoryStore(
       }),
     read: (log, position, bytesMax) =>
       transact('read', () => slice(at(disk, log).lines, position, bytesMax)),
+    checkpoints: () =>
+      transact('checkpoints', () => [...disk.builds.values()].map((each) => each.checkpoint)),
+    writeStates: (to, after, rows) =>
+      transact('writeStates', () => writeStates(disk, to, after, rows)),
     accepted: (id) => transact('accepted', () => disk.accepted.get(id)),
     discard: (ids) =>
       transact('discard', () => {
@@ -187,4 +208,49 @@ export function memoryStore(
       isClosed = true
     },
   }
+}
+
+function writeStates(
+  { builds }: Disk,
+  to: Checkpoint,
+  after: Position | undefined,
+  rows: readonly StateRow[],
+): Position | undefined {
+  const found = builds.get(to.build)
+  if (found?.checkpoint.position !== after) return found?.checkpoint.position
+  const copies = rows.map((row) => copyOf(to.model, row))
+  const written = found?.rows ?? new Map<string, StateRow>()
+  for (const row of copies) written.set(row.key, row)
+  builds.set(to.build, { checkpoint: to, rows: written })
+  if (to.isComplete && !found?.checkpoint.isComplete) {
+    const others = [...builds.values()].map((each) => each.checkpoint)
+    for (const { build } of outlived(others, to)) builds.delete(build)
+  }
+  return to.position
+}
+
+/** A copy, as a database makes one. */
+function copyOf(model: string, row: StateRow): StateRow {
+  try {
+    return structuredClone(row)
+  } catch (cause) {
+    throw new TidemarkError('STATE_NOT_STORABLE', { model }, { cause })
+  }
+}
+
+function readStates({ builds }: Disk, want: Want): readonly StateRow[] {
+  const rows = builds.get(want.build)?.rows ?? new Map<string, StateRow>()
+  if ('keys' in want) {
+    return want.keys.flatMap((key) => rows.get(key) ?? []).map((row) => structuredClone(row))
+  }
+  const { index, from, to, descending, rowsMax } = want.range
+  const valueOf = (row: StateRow) => (index === undefined ? row.key : row.indexed[index])
+  const found = [...rows.values()]
+    .filter((row) => {
+      const value = valueOf(row)
+      return value !== undefined && isWithin(value, { from, to })
+    })
+    .sort((a, b) => compareValues(valueOf(a) ?? 0, valueOf(b) ?? 0) || compareValues(a.key, b.key))
+  if (descending) found.reverse()
+  return found.slice(0, rowsMax).map((row) => structuredClone(row))
 }

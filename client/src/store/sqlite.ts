@@ -13,10 +13,18 @@ import {
   type System,
   TidemarkError,
 } from '@tidemark/shared'
+import {
+  readCheckpoints,
+  readStates,
+  statesSchema,
+  stateStatements,
+  writeStates,
+} from './sqlite-states.ts'
 import type {
   Accepted,
   AnyRefused,
   Batch,
+  Checkpoint,
   Fate,
   Identity,
   Loaded,
@@ -26,7 +34,7 @@ import type {
 } from './store.ts'
 
 /** The layout of the file. A file with a higher number was written by a newer version. */
-const layout = 2
+const layout = 3
 const applicationId = 0x74696463
 
 const schema = `
@@ -54,6 +62,8 @@ const upgrades = [
   create table link (handed integer not null);
   insert into link select coalesce((select seq from sqlite_sequence where name = 'outbox'), 0);
 `,
+  // Layout 3: the states of models.
+  statesSchema,
 ]
 
 const statements = {
@@ -85,6 +95,7 @@ const statements = {
   link: `update link set handed = ${Number.MAX_SAFE_INTEGER}`,
   unlink: `update link set handed = coalesce((select seq from sqlite_sequence where name = 'outbox'), 0)
     where handed = ${Number.MAX_SAFE_INTEGER}`,
+  ...stateStatements,
 } as const
 
 type Statements = { readonly [Name in keyof typeof statements]: StatementSync }
@@ -146,6 +157,7 @@ class SqliteStore implements Store {
         .all()
         .map((row) => JSON.parse((row as Row)['refused'] ?? '') as AnyRefused),
       fates: loadFates(run, seen.fate),
+      states: (seen.wants ?? []).map((want) => readStates(run, want)),
     }))
   }
 
@@ -209,6 +221,14 @@ class SqliteStore implements Store {
 
   async read(log: LogName, position: Position, bytesMax: number): ReturnType<Store['read']> {
     return this.#transact((run) => readLines(run, log, position, bytesMax))
+  }
+
+  async checkpoints(): Promise<readonly Checkpoint[]> {
+    return this.#transact(readCheckpoints)
+  }
+
+  async writeStates(...written: Parameters<Store['writeStates']>): Promise<Position | undefined> {
+    return this.#transact((run) => writeStates(run, ...written))
   }
 
   async accepted(id: EventId): Promise<Accepted | undefined> {
@@ -330,12 +350,13 @@ function loadFates(run: Statements, seen: number | undefined): Loaded['fates'] {
 
 function loadLog(
   run: Statements,
-  { topic, scope, position }: LogName & { readonly position: Position },
+  { topic, scope, position }: LogName & { readonly position: Position | undefined },
   bytesMax: number,
 ): LoadedLog {
   const log = { topic, scope }
   const { rewinds = 0 } = (run.log.get(topic, scope) as LogRow | undefined) ?? {}
-  const page = readLines(run, log, position, bytesMax)
+  const page =
+    position === undefined ? { lines: [], more: false } : readLines(run, log, position, bytesMax)
   return { ...log, cursor: cursorOf(run, log), rewinds, ...page }
 }
 

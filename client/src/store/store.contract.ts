@@ -1,7 +1,18 @@
 /** What every store has to do. Run by each adapter's test, in Node and in a browser page. */
 import type { Cursor, Epoch, EventId, LogName, Position } from '@tidemark/shared'
 import { expect, test } from 'vitest'
-import type { AnyRefused, Batch, Fate, Page, Refused, Seen, Store } from './store.ts'
+import type {
+  AnyRefused,
+  Batch,
+  Checkpoint,
+  Fate,
+  Page,
+  Refused,
+  Seen,
+  StateRow,
+  Store,
+  Want,
+} from './store.ts'
 
 /** A place where stores can be opened that share one database, as tabs do. */
 export interface StorePlace {
@@ -59,6 +70,7 @@ export function storeContract(name: string, place: () => StorePlace | Promise<St
   checkSettling(check)
   checkRewinding(check)
   checkDeciding(check)
+  checkStates(check)
 }
 
 type Checks = (title: string, run: (store: Store, place: StorePlace) => Promise<void>) => void
@@ -427,4 +439,147 @@ function checkRewinding(check: Checks): void {
       await tab.close()
     },
   )
+}
+
+const at = (position: number, build = 'item@1', isComplete = true): Checkpoint => ({
+  build,
+  model: 'item',
+  position: position as Position,
+  isComplete,
+})
+const stateRow = (key: string, onHand: number, colour?: string): StateRow => ({
+  key,
+  position: 1 as Position,
+  revision: 1,
+  state: { onHand, made: new Date(onHand), colours: new Set([colour]) },
+  indexed: { onHand, ...(colour && { colour }) },
+})
+const readStates = async (store: Store, ...wants: readonly Want[]) => {
+  const { states } = await store.load({ ...nothing, wants }, lots)
+  return states.map((rows) => rows.map(({ key }) => key))
+}
+
+function checkStates(check: Checks): void {
+  check(
+    '[M6] states are read as they were written, by keys and by ranges',
+    async (store, place) => {
+      const rows = [
+        stateRow('a', 10, 'red'),
+        stateRow('b', 2, 'blue'),
+        stateRow('c', 300),
+        stateRow('d', -1, 'red'),
+        stateRow('é', 10, 'redder'),
+      ]
+      expect(await store.writeStates(at(4), undefined, rows)).toBe(4)
+      await store.writeStates(at(9, 'other@1'), undefined, [stateRow('z', 5, 'red')])
+      const tab = place.open()
+      const build = 'item@1'
+      const { states } = await tab.load({ ...nothing, wants: [{ build, keys: ['b', 'x'] }] }, lots)
+      expect(states).toEqual([[rows[1]]])
+      const range = (index: string | undefined, more: object): Want => ({
+        build,
+        range: { index, rowsMax: 100, ...more },
+      })
+      const found = await readStates(
+        tab,
+        range(undefined, {}),
+        range(undefined, { rowsMax: 2, descending: true }),
+        range('onHand', {}),
+        range('onHand', { descending: true, rowsMax: 3 }),
+        range('onHand', { from: 2, to: 10 }),
+        range('colour', { from: 'red', to: 'red' }),
+        range('colour', { from: 'c', rowsMax: Infinity }),
+        { build: 'none', range: { rowsMax: 5 } },
+      )
+      expect(found).toEqual([
+        ['a', 'b', 'c', 'd', 'é'],
+        ['é', 'd'],
+        ['d', 'b', 'a', 'é', 'c'],
+        ['c', 'é', 'a'],
+        ['b', 'a', 'é'],
+        ['a', 'd'],
+        ['a', 'd', 'é'],
+        [],
+      ])
+      await tab.close()
+    },
+  )
+
+  check('[M6] a state is found by what it is now, and not by what it was', async (store) => {
+    await store.writeStates(at(1), undefined, [stateRow('a', 1, 'red'), stateRow('b', 2, 'red')])
+    await store.writeStates(at(2), 1 as Position, [stateRow('a', 1, 'blue'), stateRow('b', 2)])
+    const red: Want = { build: 'item@1', range: { index: 'colour', rowsMax: 9 } }
+    expect(await readStates(store, red)).toEqual([['a']])
+  })
+
+  check('[M7] what several tabs write of one build is written once', async (store, place) => {
+    const tab = place.open()
+    const rows = [stateRow('a', 1)]
+    const answers = await Promise.all([
+      store.writeStates(at(5), undefined, rows),
+      tab.writeStates(at(4), undefined, [stateRow('a', 99)]),
+    ])
+    const [first] = answers
+    expect(answers).toEqual([first, first])
+    expect(await store.writeStates(at(7), 3 as Position, rows)).toBe(first)
+    expect(await store.writeStates(at(7), first, rows)).toBe(7)
+    expect(await tab.checkpoints()).toEqual([at(7)])
+    await tab.close()
+  })
+
+  check('[M7] a state that cannot be copied takes nothing with it', async (store) => {
+    await store.writeStates(at(1), undefined, [stateRow('a', 1)])
+    const bad = { ...stateRow('b', 2), state: { onClick: () => 1 } }
+    await expect(
+      store.writeStates(at(2), 1 as Position, [stateRow('a', 7), bad]),
+    ).rejects.toMatchObject({ code: 'STATE_NOT_STORABLE', details: { model: 'item' } })
+    expect(await store.checkpoints()).toEqual([at(1)])
+    const { states } = await store.load(
+      { ...nothing, wants: [{ build: 'item@1', keys: ['a', 'b'] }] },
+      lots,
+    )
+    expect(states).toEqual([[stateRow('a', 1)]])
+  })
+
+  check('[M8] a build that is complete leaves only the newest of the others', async (store) => {
+    for (const build of ['item@1', 'item@2']) {
+      await store.writeStates(at(1, build), undefined, [stateRow('a', 1, 'red')])
+    }
+    await store.writeStates({ ...at(1, 'shelf@1'), model: 'shelf' }, undefined, [stateRow('s', 1)])
+    await store.writeStates(at(1, 'item@3', false), undefined, [stateRow('a', 3, 'red')])
+    expect((await store.checkpoints()).map(({ build }) => build)).toEqual([
+      'item@1',
+      'item@2',
+      'shelf@1',
+      'item@3',
+    ])
+    await store.writeStates(at(2, 'item@3'), 1 as Position, [])
+    expect((await store.checkpoints()).map(({ build }) => build)).toEqual([
+      'item@2',
+      'shelf@1',
+      'item@3',
+    ])
+    expect(await store.writeStates(at(3, 'item@1'), 1 as Position, [])).toBeUndefined()
+    const range = (build: string, index?: string): Want => ({
+      build,
+      range: { index, rowsMax: 9 },
+    })
+    expect(
+      await readStates(
+        store,
+        range('item@1'),
+        range('item@1', 'colour'),
+        range('item@2', 'colour'),
+      ),
+    ).toEqual([[], [], ['a']])
+  })
+
+  check('where no position was seen, a log is loaded without its entries', async (store) => {
+    await store.apply([page(0, 3)], [])
+    const { logs } = await store.load(
+      { ...nothing, logs: [{ ...log, position: undefined, rewinds: 0 }] },
+      lots,
+    )
+    expect(logs).toEqual([{ ...log, cursor: cursor(3), rewinds: 0, lines: [], more: false }])
+  })
 }

@@ -7,6 +7,7 @@ import type {
   Cursor,
   Denial,
   EventId,
+  IndexValue,
   LogName,
   Position,
   Refusal as GatewayRefusal,
@@ -106,6 +107,50 @@ export interface Identity {
   readonly incarnation: string
 }
 
+/**
+ * How far a build has been written. A build is one folding of a model: another version of it, or a log that
+ * was rewound, is another build, and its states are others.
+ */
+export interface Checkpoint {
+  /** Unique among all builds of this device. */
+  readonly build: string
+  /** The model's name in this client. */
+  readonly model: string
+  /** Every entry up to this position is in its states. */
+  readonly position: Position
+  /** It has once held everything that its log did, so that it can be shown. */
+  readonly isComplete: boolean
+}
+
+/** The state of one key in a build. */
+export interface StateRow {
+  readonly key: string
+  /** Of the newest entry in it. */
+  readonly position: Position
+  /** Its stream's revision then; 0 where the model's keys are not streams. */
+  readonly revision: number
+  /** As the structured clone algorithm copies it; `undefined` where there are only entries that the model does not fold. */
+  readonly state: unknown
+  /** By the names of the model's indexes. */
+  readonly indexed: Readonly<Record<string, IndexValue>>
+}
+
+/** Rows in the order of an index, or of their keys where there is none. */
+export interface StateRange {
+  readonly index?: string | undefined
+  /** Both ends are included. */
+  readonly from?: IndexValue | undefined
+  readonly to?: IndexValue | undefined
+  readonly descending?: boolean | undefined
+  readonly rowsMax: number
+}
+
+/** What a reader wants of a build: the states of some keys, as far as they are there, or of a range. */
+export type Want = { readonly build: string } & (
+  | { readonly keys: readonly string[] }
+  | { readonly range: StateRange }
+)
+
 /** What a reader has seen, so that `load` can tell what is new. */
 export interface Seen {
   /** Up to which fate; before the first load, none is of interest. */
@@ -114,8 +159,13 @@ export interface Seen {
   readonly seq: number
   /** The rows that it holds as pending, by `seq`. */
   readonly pending: readonly number[]
-  /** How far in each log. */
-  readonly logs: readonly (LogName & { readonly position: Position; readonly rewinds: number })[]
+  /** How far in each log; where there is no position, no entries are of interest. */
+  readonly logs: readonly (LogName & {
+    readonly position: Position | undefined
+    readonly rewinds: number
+  })[]
+  /** States to read, of the same moment. */
+  readonly wants?: readonly Want[]
 }
 
 /** What a log holds beyond what a reader has seen. */
@@ -138,6 +188,8 @@ export interface Loaded {
   readonly refused: readonly AnyRefused[]
   /** The fates after the one that was seen, and the number of the newest. */
   readonly fates: { readonly upTo: number; readonly rows: readonly Fate[] }
+  /** For each of the reader's `wants` what there is. */
+  readonly states: readonly (readonly StateRow[])[]
 }
 
 /** What a settlement takes out of the outbox and where it goes. */
@@ -197,6 +249,19 @@ export interface Store {
     position: Position,
     bytesMax: number,
   ): Promise<{ readonly lines: readonly string[]; readonly more: boolean }>
+  /** How far the builds of all models are, in the order in which they were begun. */
+  checkpoints(): Promise<readonly Checkpoint[]>
+  /**
+   * Writes states and how far they are, where the build is still at `after`; `undefined` means that it has not
+   * been begun. Answers with the position that it is at then: another one than wanted where another tab was
+   * first, `undefined` where the build is gone. Of the other builds of its model, only the newest outlives its
+   * completion. Throws `STATE_NOT_STORABLE`.
+   */
+  writeStates(
+    to: Checkpoint,
+    after: Position | undefined,
+    rows: readonly StateRow[],
+  ): Promise<Position | undefined>
   /** What `settle` wrote down of an accepted event. */
   accepted(id: EventId): Promise<Accepted | undefined>
   /** Forgets refused events. */
