@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { findChromium } from '../../demo/e2e/chromium.ts'
 import { servePages } from '../../demo/pages.ts'
 import { inventory } from '../events.ts'
-import { frameworks, press, reads, receive, rows, says } from './page.ts'
+import { cutOff, frameworks, press, reads, receive, rows, says } from './page.ts'
 
 const app = Fastify()
 const cleanups: (() => unknown)[] = []
@@ -77,8 +77,7 @@ test.concurrent.each(frameworks)(
     const [ada, ben] = [await open(`${framework}/`), await open(`${framework}/`)]
     const sku = `${framework}-oats`
     await says(ada, 'online, 0 pending')
-    await ada.context().setOffline(true)
-    await says(ada, 'offline, 0 pending')
+    await cutOff(ada)
     await receive(ada, sku)
     await reads(ada, 'Stock', `${sku} 1`)
     await says(ada, 'offline, 1 pending')
@@ -104,8 +103,7 @@ test.concurrent.each(frameworks)(
     await receive(ada, sku)
     await reads(ben, 'Stock', `${sku} 1`)
     await says(ada, 'online, 0 pending')
-    await ada.context().setOffline(true)
-    await says(ada, 'offline, 0 pending')
+    await cutOff(ada)
     await press(ada, sku, '−1')
     await reads(ada, 'Stock', `${sku} 0`)
     await press(ada, sku, '−1')
@@ -140,7 +138,7 @@ test.concurrent('all three are tabs of one device where one browser shows them',
     page.frameLocator(`iframe[src="/${framework}/index.html"]`),
   )
   for (const pane of panes) await says(pane, 'online, 0 pending')
-  await page.context().setOffline(true)
+  await cutOff(page)
   for (const [at, pane] of panes.entries()) {
     await receive(pane, 'rice')
     for (const other of panes) {

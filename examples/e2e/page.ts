@@ -30,3 +30,14 @@ export async function receive(shown: Shown, sku: string): Promise<void> {
 /** Receives or picks one of an item. */
 export const press = (shown: Shown, sku: string, name: '+1' | '−1'): Promise<void> =>
   rows(shown, 'Stock').filter({ hasText: sku }).getByRole('button', { name }).click()
+
+/** Takes the network from a page's browser, and waits until the page has missed it. */
+export async function cutOff(page: Page): Promise<void> {
+  await page.context().setOffline(true)
+  // The browser's own event may come just before the cut, and the gateway still answers who asks then.
+  const told = () => window.dispatchEvent(new Event('offline'))
+  await Promise.all(page.frames().map((frame) => frame.evaluate(told)))
+  for (const frame of page.frames()) {
+    if (frame.childFrames().length === 0) await frame.getByText('offline, 0 pending').waitFor()
+  }
+}
