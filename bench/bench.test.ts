@@ -1,9 +1,16 @@
 import { expect, test } from 'vitest'
-import { measure, median } from './bench.ts'
+import { measure, median, quantile } from './bench.ts'
 
 test('a median is the middle sample, whatever the order', () => {
   expect(median([9, 1, 5])).toBe(5)
   expect(median([4, 1, 3, 2])).toBe(2.5)
+})
+
+test('a quantile is a sample that so many do not exceed', () => {
+  const samples = Array.from({ length: 200 }, (_, n) => 200 - n)
+  expect(quantile(samples, 0.99)).toBe(198)
+  expect(quantile(samples, 0.5)).toBe(100)
+  expect(quantile([7], 0.99)).toBe(7)
 })
 
 test('both sides run in turn, the warm-up is thrown away, and the ratio is that of the middle pair', async () => {
@@ -26,6 +33,7 @@ test('both sides run in turn, the warm-up is thrown away, and the ratio is that 
           order.push('ours')
           return values.shift() ?? 0
         },
+        note: () => 'as asked for',
         close: async () => {
           closed = true
         },
@@ -40,6 +48,7 @@ test('both sides run in turn, the warm-up is thrown away, and the ratio is that 
     ratio: 0.5,
     reached: false,
     values: [10, 30, 90],
+    note: 'as asked for',
   })
   expect(closed).toBe(true)
 })

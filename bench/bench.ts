@@ -59,6 +59,12 @@ export function median(samples: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? upper) + upper) / 2
 }
 
+/** The smallest sample that a share of them (0 to 1) does not exceed. */
+export function quantile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b)
+  return sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN
+}
+
 /** Measures a bench `runs` times a side. */
 export async function measure(bench: Bench, runs: number): Promise<Row> {
   const sides = await bench.open()

@@ -10,12 +10,14 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Bench, type Goal, measure, type Row, toRatios } from './bench.ts'
 import { profiling } from './process.ts'
+import { ackBrokerDown, ackBrokerSlow, ackBrokerThrottling } from './rows/ack.ts'
 import { appendBulk, appendConcurrent, appendOne, apply } from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
 import { consume } from './rows/consume.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
 import { idleMemory } from './rows/memory.ts'
+import { publishLag } from './rows/publish-lag.ts'
 import { relay } from './rows/relay.ts'
 import { clientSize } from './rows/size.ts'
 
@@ -28,6 +30,10 @@ const benches: readonly Bench[] = [
   idleMemory,
   relay,
   consume,
+  publishLag,
+  ackBrokerDown,
+  ackBrokerSlow,
+  ackBrokerThrottling,
   appendOne,
   appendConcurrent,
   appendBulk,
