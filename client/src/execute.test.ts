@@ -1,4 +1,4 @@
-import type { EventId } from '@tidemark/shared'
+import { type EventId, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { TestGateway } from './testing/gateway.ts'
@@ -135,6 +135,28 @@ test('[X4] a command that no longer holds is refused in the domain’s own words
   await bench.client.close()
 })
 
+test('[X4] what rests on an event whose refusal is still being written is decided again at once', async () => {
+  let release = (): void => undefined
+  const isFree = new Promise<void>((resolve) => (release = resolve))
+  const bench = openBench({
+    before: async (method) => {
+      if (method === 'settle') await isFree
+    },
+  })
+  const fact = await bench.client.append(received(5))
+  const pick = await bench.client.model.item(sku).pick({ quantity: 2 })
+  if (!pick.ok) throw new Error('denied')
+  await bench.greet(inventoryLog())
+  const [by] = fact.ids
+  const refused = { id: by!, code: 'NOT_ALLOWED' as const, details: { reason: 'no' } }
+  bench.connection().send({ type: 'verdicts', n: 1, verdicts: [{ refused }] })
+  bench.connection().send({ type: 'blocked', n: 2, by: by! })
+  await bench.system.settle()
+  release()
+  expect(await pick.settled).toMatchObject({ refusal: { code: 'OUT_OF_STOCK' } })
+  await bench.client.close()
+})
+
 test('[X5] a decision that waits to be made again survives a reload, and is made once', async () => {
   const disk = createDisk()
   const gateway = new TestGateway(inventoryLog())
@@ -200,6 +222,22 @@ test('[X7] what no link can have been handed is withdrawn with its batch; what m
   await reloaded.greet(gateway.log)
   expect(await reloaded.client.withdraw(other.ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
   await reloaded.client.close()
+})
+
+test('[X7] what was handed to a link is not withdrawn, though the disk was too full to say so', async () => {
+  const bench = openBench({
+    before: async (method) => {
+      if (method === 'linked') throw new TidemarkError('STORAGE_FULL')
+    },
+  })
+  const { ids } = await bench.client.append(received(9))
+  await bench.greet(inventoryLog())
+  expect(bench.submit()).toMatchObject({ n: 1 })
+  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  bench.connection().drop()
+  await bench.system.settle()
+  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  await bench.client.close()
 })
 
 test('[X8] an input that does not fit and a command that throws reject with a code, and nothing is saved', async () => {

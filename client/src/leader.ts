@@ -17,8 +17,8 @@ export interface LeaderPorts {
   readonly askLeader: (signal: AbortSignal) => Promise<boolean>
   /** Does somebody look at this tab? */
   readonly isSeen: () => boolean
-  /** What the leader does, until its signal aborts. */
-  readonly lead: (signal: AbortSignal) => Promise<void>
+  /** What the leader does, until its signal aborts. `lost` is why, where another tab has taken the lead. */
+  readonly lead: (signal: AbortSignal, lost: AbortSignal) => Promise<void>
   readonly onError: (error: unknown) => void
 }
 
@@ -80,7 +80,7 @@ async function hold(
   await locks.request(lockName, options, async (lost) => {
     onHeld?.()
     status.patch({ leader: true })
-    await lead(AbortSignal.any([signal, lost]))
+    await lead(AbortSignal.any([signal, lost]), lost)
   })
 }
 

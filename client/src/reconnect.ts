@@ -5,7 +5,10 @@ import type { LinkState } from './status.ts'
 import { fetchToken, type TokenPorts } from './token.ts'
 
 /** What keeping a link needs. */
-export interface ReconnectPorts extends LinkPorts, TokenPorts {}
+export interface ReconnectPorts extends LinkPorts, TokenPorts {
+  /** Aborts when another tab has taken the lead. */
+  readonly lost: AbortSignal
+}
 
 const backoff = { firstMs: 500, maxMs: 30_000 }
 /** For what a mere repetition does not heal. */
@@ -27,7 +30,10 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
       onError(error)
       end = { retryAfterMs: 0, isWelcomed: false }
     }
-    await unlink(ports)
+    // A tab that wakes from a freeze may have been robbed: what happened meanwhile is told first.
+    await ports.system.breathe()
+    // The link that takes from the outbox is the robber's then.
+    if (!ports.lost.aborted) await unlink(ports)
     if (signal.aborted) return
     if (end.isWelcomed && !isRepeated(end)) attempt = 0
     status.patch({ link: stateAfter(end), linkError: end.code })

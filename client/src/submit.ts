@@ -57,6 +57,8 @@ export class Submit {
   /** What the gateway does not take for now. */
   #aside: PendingBatch[] = []
   readonly #heldLogs = new Set<string>()
+  /** Refused on this link. The disk may not have been told yet. */
+  readonly #refused = new Set<EventId>()
   #isOfferDue = false
   #isWaitingForLater = false
   #isOpen = false
@@ -119,7 +121,7 @@ export class Submit {
       this.#ports.status.forbid(row.topic, 'write', false)
       const reason = verdict.refused && readReason(verdict.refused)
       if (reason && this.#isDoubtful(row, reason)) continue
-      if (reason) refused.push(...refuseBatch(this.#ports.deciding, row, reason))
+      if (reason) refused.push(...this.#refuse(row, reason))
       else accepted.push(...this.#accept(row, verdict))
       if (reason || !this.#ports.replica.reads(row)) seqs.push(row.seq)
     }
@@ -194,8 +196,7 @@ export class Submit {
   /** What rests on an event that is still to come is kept for then; a command on one that never does is decided again. */
   #block(row: PendingBatch, by: EventId): void {
     this.#unsent.shift()
-    const isGone = !this.#ports.replica.isPending(by) || this.#redecide.has(by)
-    if (isGone && row.decision) {
+    if (this.#isGone(by) && row.decision) {
       this.#doubt(row, by)
       // What rests on this one would be blocked as well.
       const rows = this.#unsent
@@ -208,6 +209,12 @@ export class Submit {
     } else void this.#blockFact(row, by)
   }
 
+  /** Will it never pass as it is? */
+  #isGone(id: EventId): boolean {
+    const isPending = this.#ports.replica.isPending(id)
+    return !isPending || this.#refused.has(id) || this.#redecide.has(id)
+  }
+
   #doubt(row: PendingBatch, by: EventId): void {
     this.#redecide.add({ row, refusal: { code: 'BATCH_REFUSED', details: { by } }, revision: 0 })
   }
@@ -217,7 +224,9 @@ export class Submit {
     const { replica, store } = this.#ports
     const findFate = (): Promise<unknown> => store.fate(by)
     const isGone =
-      replica.isRefused(by) || (await persist(this.#ports, this.#session.signal, findFate))
+      this.#refused.has(by) ||
+      replica.isRefused(by) ||
+      (await persist(this.#ports, this.#session.signal, findFate))
     if (isGone) {
       const refusal = { code: 'BATCH_REFUSED', details: { by } } as const
       const refused = row.events.flatMap(({ id }) =>
@@ -295,6 +304,11 @@ export class Submit {
     if (at < 0) return false
     const bytes = utf8Length(row.lines[at] ?? '')
     return settle(at, { code: 'EVENT_TOO_LARGE', details: { bytes, max: eventBytesMax } })
+  }
+
+  #refuse(row: PendingBatch, reason: GatewayReason): readonly AnyRefused[] {
+    for (const { id } of row.events) this.#refused.add(id)
+    return refuseBatch(this.#ports.deciding, row, reason)
   }
 
   /** Tells who waits. Of a log that is read here, the entry itself will say so again. */

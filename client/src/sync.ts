@@ -84,11 +84,11 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const onWritten = (): void => tabs.changed()
 
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
-  const lead = async (term: AbortSignal): Promise<void> => {
+  const lead = async (term: AbortSignal, lost: AbortSignal): Promise<void> => {
     const identity = await store.open()
     await follow.catchUp()
     void look(term)
-    const link = { ...ports, identity, follow, turns, onWritten, onStorage, onReauth }
+    const link = { ...ports, identity, follow, turns, onWritten, onStorage, onReauth, lost }
     await keepLink(link, term)
   }
   /** A tab that died after its write has rung no bell: now and then somebody has to look. */

@@ -319,6 +319,31 @@ test('[T7] a leader that is frozen with its lock is replaced within 5 s, once, a
   for (const tab of [leader, waiting]) await tab.client.close()
 })
 
+test('[X7] a leader that wakes to find that it was robbed says nothing of the link that another tab has now', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const voice = broadcast()
+  let isHeldUp = false
+  let release = (): void => undefined
+  const isFree = new Promise<void>((resolve) => (release = resolve))
+  const before = async (method: string): Promise<void> => {
+    if (isHeldUp && method === 'linked') await isFree
+  }
+  const leader = openBench({ disk, system, locks, broadcast: voice, before })
+  const waiting = openBench({ disk, system, locks, broadcast: broadcast() })
+  await leader.greet(inventoryLog())
+  voice.isFrozen = true
+  isHeldUp = true
+  await system.advance(5_000)
+  await waiting.greet(inventoryLog())
+  release()
+  await system.settle()
+  const { ids } = await waiting.client.append(received(5))
+  expect(await leader.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  for (const tab of [leader, waiting]) await tab.client.close()
+})
+
 test('[T8] a leader that answers is left its lock, and a tab that nobody looks at takes none', async () => {
   const { leader, waiting, voice, system, show } = openFrozenPair()
   await leader.greet(inventoryLog())
