@@ -27,6 +27,7 @@ import {
   unlessAborted,
 } from './service-bus-client.ts'
 import { lastCode, toTidemarkError } from './service-bus-error.ts'
+import { Locks } from './service-bus-locks.ts'
 import { apply, fromServiceBus, isCutOff } from './service-bus-message.ts'
 
 /** How long a session without messages is kept before another gets its place, in ms. */
@@ -41,13 +42,16 @@ class Link implements Way {
   readonly #settings: Settings
   readonly #inbox: Inbox
   readonly #apart: Apart
+  readonly #locks: Locks | undefined
   readonly #originals = new WeakMap<Received, ServiceBusReceivedMessage>()
   /** Settlements under way, and how to end their wait. */
   readonly #settling = new Map<ServiceBusReceivedMessage, (error: TidemarkError) => void>()
   heardAt: number
 
-  constructor(receiver: ServiceBusReceiver, settings: Settings, inbox: Inbox) {
+  /** @param holdMsMax is how long the locks of messages are renewed, in ms. Left out: the lock is the session's. */
+  constructor(receiver: ServiceBusReceiver, settings: Settings, inbox: Inbox, holdMsMax?: number) {
     this.#receiver = receiver
+    if (holdMsMax !== undefined) this.#locks = new Locks(receiver, settings.system, holdMsMax)
     this.#settings = settings
     this.#inbox = inbox
     this.#apart = new Apart(settings.system)
@@ -58,15 +62,17 @@ class Link implements Way {
   subscribe(unsettledMax: number, failed: (error: TidemarkError) => void): void {
     this.#receiver.subscribe(
       {
-        processMessage: (original) => {
+        processMessage: async (original) => {
           this.heardAt = this.#settings.system.mono()
           const received = fromServiceBus(original)
           this.#originals.set(received, original)
+          this.#locks?.hold(original)
           // The SDK asks for another message when this promise is settled.
-          return this.#inbox.put(received, this)
+          await this.#inbox.put(received, this)
+          this.#locks?.letGo(original)
         },
         processError: async ({ error, errorSource, entityPath }) => {
-          // A lock that could not be renewed shows when the message is settled.
+          // A session that could not be renewed shows when a message of it is settled.
           if (errorSource === 'renewLock') return
           this.#giveUp(isCutOff)
           failed(toTidemarkError(error, entityPath))
@@ -106,6 +112,7 @@ class Link implements Way {
 
   async close(): Promise<void> {
     this.#inbox.forget(this)
+    this.#locks?.close()
     this.#giveUp(() => true)
     await endQuietly(this.#settings, this.#receiver)
   }
@@ -168,10 +175,11 @@ export class PlainReceiver implements Receiver {
     const receiver = client.createReceiver(topic, subscription, {
       receiveMode: 'peekLock',
       skipParsingBodyAsJson: true,
-      maxAutoLockRenewalDurationInMs: holdMsMax ?? defaultHoldMsMax,
+      maxAutoLockRenewalDurationInMs: 0,
       ...(deadLetters ? { subQueueType: 'deadLetter' as const } : {}),
     })
-    const link = new Link(receiver, this.#settings, this.#inbox)
+    const holdFor = holdMsMax ?? defaultHoldMsMax
+    const link = new Link(receiver, this.#settings, this.#inbox, holdFor)
     this.#isBroken = false
     link.subscribe(unsettledMax ?? defaultUnsettledMax, (error) => {
       if (this.#open?.link !== link) return

@@ -209,6 +209,26 @@ test('[B16] sessions that are lost while their receiver closes are nobody’s un
   }
 })
 
+test('[B6] locks are renewed apart, also those of two messages with one id, until they are settled', async () => {
+  const subscriptions = [{ name: 'plain', lockMs: 300 }]
+  const config = { topics: [{ name: 'contract', subscriptions }] }
+  const emulator = await startEmulator({ config })
+  closing.push(() => emulator.close())
+  const broker = serviceBus({ connectionString: emulator.connectionString })
+  closing.push(() => broker.close())
+  const twice = message('twice')
+  await broker.publish('contract', [twice])
+  await broker.publish('contract', [twice])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  const [first, second] = await collect(reader, 2, 2_000)
+  if (!first || !second) throw new Error('two messages came')
+  // Nothing comes again in a time in which an unrenewed lock ends more than once.
+  expect(await reader.receive(1, 800)).toEqual([])
+  await reader.settle(first, { type: 'complete' })
+  expect(await reader.receive(1, 800)).toEqual([])
+  await reader.settle(second, { type: 'complete' })
+})
+
 test('[B17] a receiver that died without a word is made anew', async () => {
   const { emulator, broker } = await open({ silenceMsMax: 300 })
   const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
