@@ -14,6 +14,7 @@ import { serveFeed } from './operate/feed.ts'
 import { createGuard, type Operate } from './operate/guard.ts'
 import { serveOperate } from './operate/routes.ts'
 import { createView, type DeclaredConsumer } from './operate/view.ts'
+import { isExpectedOrigin, type Origins } from './origins.ts'
 import type { Authenticate, Authorize } from './permission.ts'
 
 declare module 'fastify' {
@@ -33,8 +34,8 @@ export interface GatewayPluginOptions extends Omit<
   readonly authorize?: Authorize
   /** Where the WebSocket is. `/sync` unless said otherwise. */
   readonly path?: string
-  /** The browser origins that may connect. Left out, those of the request's own host. */
-  readonly origins?: readonly string[]
+  /** The browser origins that may connect, or what says so of one. Left out, those of the request's own host. */
+  readonly origins?: Origins
   /** Connections at one time. 10,000 unless said otherwise. */
   readonly connectionsMax?: number
   /** Who may look at dead letters and act on them, at `/operate/…`. Nobody unless said otherwise. */
@@ -141,7 +142,8 @@ function serveSockets(
       return
     }
     if (!open && !isLoopback(request.socket.remoteAddress)) return refuse(stream, '403 Forbidden')
-    if (!isAllowed(request, options.origins)) return refuse(stream, '403 Forbidden')
+    const { origin, host } = request.headers
+    if (!isExpectedOrigin(origin, host, options.origins)) return refuse(stream, '403 Forbidden')
     if (sockets.clients.size >= connectionsMax || running.status().draining) {
       return refuse(stream, '503 Service Unavailable')
     }
@@ -188,14 +190,6 @@ function connect(running: Gateway, socket: WebSocket, address: string | undefine
 
 function refuse(stream: Duplex, status: string): void {
   stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
-}
-
-/** A browser names the page's origin: only pages that are expected may connect. Other programs name none. */
-function isAllowed({ headers }: IncomingMessage, origins: readonly string[] | undefined): boolean {
-  const { origin, host } = headers
-  if (origin === undefined) return true
-  if (origins) return origins.includes(origin)
-  return URL.canParse(origin) && new URL(origin).host === host
 }
 
 function toLogger({ log }: FastifyInstance): Logger {

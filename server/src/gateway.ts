@@ -34,6 +34,8 @@ export interface GatewayOptions {
   readonly authorize: Authorize
   /** Where they differ from the default. */
   readonly limits?: Partial<Limits>
+  /** Clients that are sent away together come back spread over so many milliseconds. 5,000 unless said otherwise. */
+  readonly awayMsMax?: number
   readonly logger?: Logger
   readonly system?: System
 }
@@ -73,13 +75,10 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-/** How far apart clients come back that are sent away together, in milliseconds. */
-const awayJitterMs = 5_000
-
 /** Builds a gateway and starts its loops. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { log, topics, authenticate, authorize } = options
-  const { broker, ingest, logger = silentLogger, system = realSystem } = options
+  const { broker, ingest, logger = silentLogger, system = realSystem, awayMsMax = 5_000 } = options
   const limits = toLimits(options)
   const accept = createAccept({ log, system, logger })
   const deliver = createDeliver({ log, system, logger })
@@ -129,7 +128,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
   }
 
-  const retryAfterMs = (): number => Math.floor(system.random() * awayJitterMs)
+  const retryAfterMs = (): number => Math.floor(system.random() * awayMsMax)
   const drain = async (): Promise<void> => {
     draining = true
     for (const session of sessions) session.goAway(retryAfterMs())

@@ -14,6 +14,7 @@ export type { Operate } from './operate/guard.ts'
 export type { AuthorizeRescue, RescueAccess } from './operate/import-rescue.ts'
 export type { ConsumerDeclaration } from './operate/provision.ts'
 export type { DeclaredConsumer } from './operate/view.ts'
+export type { Origins } from './origins.ts'
 export type {
   Access,
   Authenticate,

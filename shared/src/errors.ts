@@ -77,6 +77,8 @@ export interface ErrorDetails {
   HANDLER_TIMEOUT: { readonly ms: number }
   HANDLER_CRASHED: { readonly attempts: number }
   PROCESSED_UNAVAILABLE: { readonly reason: string }
+  // The development loop.
+  EVENTS_INVALID: { readonly file: string; readonly reason: string }
 }
 
 /** A code from the table of errors; docs/errors.md explains each. */
@@ -129,9 +131,9 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   STORAGE_LOST: { recovery: 'later' },
   STORE_TOO_NEW: { recovery: 'never' },
   STORE_DELETED: { recovery: 'never' },
+  STATE_NOT_STORABLE: { recovery: 'never' },
   LOG_UNAVAILABLE: { recovery: 'later' },
   LOG_CORRUPT: { recovery: 'never' },
-  STATE_NOT_STORABLE: { recovery: 'never' },
   LEASE_LOST: { recovery: 'later' },
   BROKER_UNAVAILABLE: { recovery: 'later' },
   BROKER_BUSY: { recovery: 'later' },
@@ -145,6 +147,7 @@ export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
   HANDLER_TIMEOUT: { recovery: 'later' },
   HANDLER_CRASHED: { recovery: 'never' },
   PROCESSED_UNAVAILABLE: { recovery: 'later' },
+  EVENTS_INVALID: { recovery: 'never' },
 }
 
 type Arguments<Code extends ErrorCode> = ErrorDetails[Code] extends undefined

@@ -13,6 +13,8 @@ export interface Terminal {
   readonly system: System
   /** Aborts when the command is to end. */
   readonly signal: AbortSignal
+  /** Asks for a yes or a no; no where `withdrawn` aborts first. Absent: nobody sits here who could answer. */
+  readonly ask?: ((question: string, withdrawn: AbortSignal) => Promise<boolean>) | undefined
 }
 
 /** One command. */

@@ -26,6 +26,7 @@ async function run(line: string, cwd = here) {
 }
 
 const names = [
+  'dev',
   'gateway',
   'emulator',
   'dead-letters',
@@ -99,6 +100,9 @@ const wrong: readonly [string, RegExp][] = [
   ['emulator --port 99999', /--port is a whole number from 0 to 65535/],
   ['emulator --config nowhere.json', /There is no file nowhere\.json/],
   ['gateway extra', /"extra" is not expected/],
+  ['dev', /dev takes one FILE/],
+  ['dev a.ts b.ts', /dev takes one FILE/],
+  ['dev a.ts --port much', /--port is a whole number/],
 ]
 
 test.each(wrong)(

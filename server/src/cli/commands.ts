@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { sayWhy } from '../operate/dead-letters.ts'
 import { BadInput, type Command, type Terminal } from './command.ts'
 import { deadLetters } from './dead-letters.ts'
+import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
 import { emulator } from './emulator.ts'
 import { gateway } from './gateway.ts'
@@ -12,6 +13,7 @@ import { rescue } from './rescue.ts'
 import { schema } from './schema.ts'
 
 const commands: Readonly<Record<string, Command>> = {
+  dev,
   gateway,
   emulator,
   'dead-letters': deadLetters,

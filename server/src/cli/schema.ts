@@ -1,15 +1,8 @@
 /** `tidemark schema export`: the topics for people who do not write TypeScript. */
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
-import {
-  type Describe,
-  type Describers,
-  toAsyncApi,
-  toJsonSchema,
-  UndescribedSchema,
-} from '../operate/schema.ts'
+import { toAsyncApi, toJsonSchema, UndescribedSchema } from '../operate/schema.ts'
 import { type Command, CommandFailed, expectNothing, readArgs, readWord } from './command.ts'
 import { readConfiguration, topicNamed } from './configuration.ts'
+import { loadDescribersOf } from './describers.ts'
 
 const help = `
 tidemark schema export [--format json-schema|asyncapi] [--topic NAME]...
@@ -48,10 +41,7 @@ export const schema: Command = {
     const { config, path } = configuration
     const named = values.topic.map((name) => topicNamed(configuration, name))
     const topics = named.length > 0 ? named : config.topics
-    const vendors = new Set(
-      topics.flatMap(({ schemas }) => Object.values(schemas)).map((one) => vendorOf(one)),
-    )
-    const describers = await loadDescribers(vendors, path)
+    const describers = await loadDescribersOf(path)(topics)
     const { title, version } = values
     const about = {
       ...(title === undefined ? {} : { title }),
@@ -73,36 +63,4 @@ export const schema: Command = {
       await config.log?.close()
     }
   },
-}
-
-const vendorOf = (one: unknown): string =>
-  (one as { readonly '~standard': { readonly vendor: string } })['~standard'].vendor
-
-/** Where a vendor's schemas are described: a module beside the configuration, and a function of it. */
-const homes: Readonly<
-  Record<string, { readonly module: string; readonly name: string } | undefined>
-> = {
-  zod: { module: 'zod', name: 'toJSONSchema' },
-  valibot: { module: '@valibot/to-json-schema', name: 'toJsonSchema' },
-}
-
-type Describer = (schema: unknown, options: object) => ReturnType<Describe>
-
-/** Loads the user's own libraries, as their configuration would, so that the versions fit. */
-async function loadDescribers(vendors: ReadonlySet<string>, path: string): Promise<Describers> {
-  const { resolve } = createRequire(path)
-  const found: Record<string, Describe> = {}
-  for (const vendor of vendors) {
-    const home = homes[vendor]
-    if (!home) continue
-    try {
-      const url = pathToFileURL(resolve(home.module)).href
-      const module = (await import(url)) as Readonly<Record<string, Describer | undefined>>
-      const describe = module[home.name]
-      if (describe) found[vendor] = (one) => describe(one, { io: 'input', target: 'draft-2020-12' })
-    } catch {
-      // It is not installed: a schema that needs it says so, by name.
-    }
-  }
-  return found
 }

@@ -1,5 +1,5 @@
 /** The AMQP side of the emulator: connections, and what each of their links is for. */
-import type { AddressInfo, Server } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Cancel, System } from '@tidemark/shared'
 import rhea, {
   type Connection,
@@ -57,6 +57,7 @@ export class EmulatorServer {
   readonly #key: string | undefined
   readonly #container: Container
   readonly #peers = new Map<Connection, Peer>()
+  readonly #sockets = new Set<Socket>()
   readonly #worlds = new WeakMap<Session, LinkWorld>()
   #server: Server | undefined
 
@@ -79,6 +80,10 @@ export class EmulatorServer {
       receiver_options: { autoaccept: false, credit_window: 1_000 },
     } as never) as Server
     this.#server = server
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
     await new Promise<void>((resolve, reject) => {
       server.once('listening', resolve)
       server.once('error', reject)
@@ -104,7 +109,10 @@ export class EmulatorServer {
   async close(): Promise<void> {
     this.#killConnections()
     this.#namespace.close()
-    await new Promise((resolve) => void this.#server?.close(resolve))
+    const closed = new Promise((resolve) => void this.#server?.close(resolve))
+    // Some may have connected and not said yet that they speak AMQP: the server would wait for them for ever.
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
   }
 
   #listenTo(container: Container): void {

@@ -6,6 +6,7 @@ import { type LogName, system as realSystem, type System } from '@tidemark/share
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { runWithin } from '../deadline.ts'
 import { isLoopback } from '../loopback.ts'
+import { isExpectedOrigin, type Origins } from '../origins.ts'
 import type { Authenticate, Authorize, Principal } from '../permission.ts'
 
 /** Says who may look at dead letters and act on them. */
@@ -19,7 +20,7 @@ export interface GuardOptions {
   readonly operate?: Operate | undefined
   /** True where `authenticate` or `authorize` is missing: then only this machine is served. */
   readonly loopbackOnly: boolean
-  readonly origins?: readonly string[] | undefined
+  readonly origins?: Origins | undefined
   readonly system?: System | undefined
 }
 
@@ -99,17 +100,6 @@ const unknowable: Denied = {
 }
 
 const forbidden = (why: string): Denied => ({ status: 403, error: 'FORBIDDEN', message: why })
-
-/** Browsers name the page's origin wherever it matters; other programs name none. */
-function isExpectedOrigin(
-  origin: string | undefined,
-  host: string,
-  origins: readonly string[] | undefined,
-): boolean {
-  if (origin === undefined) return true
-  if (origins) return origins.includes(origin)
-  return URL.canParse(origin) && new URL(origin).host === host
-}
 
 /** A name that leads to this machine and that nobody else can register: a page cannot rebind its own to it. */
 const isLocalHost = (host: string): boolean =>
