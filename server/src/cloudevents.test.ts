@@ -56,8 +56,9 @@ const foreign = (body: unknown, more: Partial<Received> = {}): Received =>
   )
 
 const eventOf = (message: Received) => {
-  const { line, ...rest } = fromMessage('inventory', message)
-  return { ...rest, event: parseClaim(line) }
+  const { line, claim: event, ...rest } = fromMessage('inventory', message)
+  expect(event).toEqual(parseClaim(line))
+  return { ...rest, event }
 }
 
 const reasonOf = (message: Received): string => {

@@ -3,6 +3,7 @@
  * an event passes through as the bytes that its author wrote; docs/bus.md tables every attribute.
  */
 import {
+  type Claim,
   type Entry,
   type Epoch,
   fixedLimits,
@@ -33,9 +34,13 @@ export interface Heard {
   readonly author: string
   /** The event as a claim line, byte for byte the same whenever this message is read. */
   readonly line: string
+  /** The event that the line says. */
+  readonly claim: Claim
   /** Where it stood in the log of the gateway that published it, if a gateway did. */
   readonly origin?: { readonly epoch: string; readonly position: number } | undefined
 }
+
+const encoder = new TextEncoder()
 
 /** The `source` of the events of a log. */
 export const sourceOf = ({ topic, scope }: LogName): string => `/${topic}/${scope}`
@@ -55,7 +60,7 @@ export function toMessage(
     id: entry.id,
     key: `${log.scope}/${entry.stream}`,
     attributes: attributesOf(log, epoch, entry),
-    body: new TextEncoder().encode(data),
+    body: encoder.encode(data),
     correlationId: entry.correlationId ?? entry.batch ?? entry.id,
   }
 }
@@ -93,7 +98,7 @@ export function fromMessage(topic: string, received: Received): Heard {
   const { attributes, data } = openBody(received)
   const source = textOf(attributes['source']) ?? `/${topic}`
   const scope = findScope(attributes, received)
-  const claim = {
+  const head = {
     id: findId(attributes, received, source),
     stream: findStream(attributes, received, scope),
     type: findType(attributes, received),
@@ -103,14 +108,18 @@ export function fromMessage(topic: string, received: Received): Heard {
     correlationId: shortText(attributes['correlationid'] ?? received.correlationId, 128),
     traceparent: shortText(attributes['traceparent'] ?? received.properties['Diagnostic-Id'], 128),
   }
-  const line = `${JSON.stringify(claim).slice(0, -1)},"data":${data}}`
+  const line = `${JSON.stringify(head).slice(0, -1)},"data":${data}}`
+  const claim = toClaim(line)
+  const author = shortText(attributes['author'], 256) ?? shortText(source, 256) ?? topic
+  return { scope, author, line, claim, origin: findOrigin(attributes) }
+}
+
+function toClaim(line: string): Claim {
   try {
-    parseClaim(line)
+    return parseClaim(line)
   } catch (error) {
     throw isTidemarkError(error, 'BAD_FRAME') ? malformed(error.details.reason, error) : error
   }
-  const author = shortText(attributes['author'], 256) ?? shortText(source, 256) ?? topic
-  return { scope, author, line, origin: findOrigin(attributes) }
 }
 
 /**

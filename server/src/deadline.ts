@@ -13,7 +13,13 @@ export function withDeadline<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = system.after(ms, () => reject(onLate()))
-    promise.then(resolve, reject).finally(cancel)
+    const ending =
+      <Value>(settle: (value: Value) => void) =>
+      (value: Value): void => {
+        cancel()
+        settle(value)
+      }
+    promise.then(ending(resolve), ending(reject))
   })
 }
 

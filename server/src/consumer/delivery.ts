@@ -26,9 +26,8 @@ export type Interest = 'handle' | 'ignore' | 'unknown-type' | 'unknown-version'
 
 /** The event that a message brings. Throws `MESSAGE_MALFORMED`. */
 export function openMessage(topic: Topic, ordered: boolean, received: Received): Delivery {
-  const { scope, author, line } = fromMessage(topic.name, received)
+  const { scope, author, line, claim } = fromMessage(topic.name, received)
   const mark = received.attributes['replayed'] ?? received.properties['replayed']
-  const claim = readLine(line)
   const kept: Kept = {
     id: claim.id,
     topic: topic.name,
