@@ -103,8 +103,9 @@ test('[B10] an entry travels as a CloudEvent whose attributes say all of it', ()
 test('[B10] what comes back is the event, its scope, its author and where it stood', () => {
   const message = toMessage(log, epoch, writeEntry(placement, writeClaim(claim)))
   const { line, ...rest } = fromMessage('inventory', receive(message))
+  const origin = { epoch, position: 41 }
   expect(line).toBe(writeClaim(claim))
-  expect(rest).toEqual({ scope: 'shop-7', author: 'u-42', origin: { epoch, position: 41 } })
+  expect(rest).toEqual({ scope: 'shop-7', author: 'u-42', claim: parseClaim(line), origin })
 })
 
 test('[B10] the data passes through as the bytes that its author wrote', () => {
