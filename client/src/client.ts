@@ -28,6 +28,7 @@ import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
 import type { Store } from './store/store.ts'
 import { inertSync, noDisk, openSync } from './sync.ts'
+import { takeOver } from './take-over.ts'
 import type { TokenAnswer } from './token.ts'
 import { findTrace, type Trace } from './trace.ts'
 import { connectWebSocket } from './websocket.ts'
@@ -177,6 +178,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     await end()
     await store?.close()
   }
+  if (ports.isShared) takeOver(ports.lockName, () => void close().catch(onError), life.signal)
   const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
   const lookup = { store, replica, logs, sync }
   const execute = openExecute({ ...sync, ...deciding, writer })
@@ -228,6 +230,7 @@ function portsOf(options: ClientOptions<Models>, database: string) {
   const web = isShared && store !== undefined
   return {
     store,
+    isShared: web,
     lockName: database,
     connect: options.connect ?? connectWebSocket,
     locks: options.locks ?? (web ? webLocks() : soloLocks),
