@@ -6,4 +6,9 @@ export interface Hints {
   listen(hinted: () => void): Cancel
   /** Does somebody look at this page? Only such a tab takes over from a leader that has fallen silent. */
   isSeen(): boolean
+  /**
+   * Tells when the browser puts this page away, frozen or kept for the way back, and when it is used again.
+   * Meanwhile the tab leads nothing and has no connection.
+   */
+  onAway?(told: (isAway: boolean) => void): Cancel
 }

@@ -79,7 +79,7 @@ async function hold(
 ): Promise<void> {
   await locks.request(lockName, options, async (lost) => {
     onHeld?.()
-    status.patch({ leader: true })
+    status.patch({ leader: !signal.aborted })
     await lead(AbortSignal.any([signal, lost]), lost)
   })
 }

@@ -1,6 +1,7 @@
 /** Keeps a link: after each end it waits, longer with each failure and never shorter than it was asked to, and tries again. */
 import { backoffMs, Doorbell, sleep } from '@tidemark/shared'
 import { type LinkEnd, type LinkPorts, runLink } from './link.ts'
+import { away } from './presence.ts'
 import type { LinkState } from './status.ts'
 import { fetchToken, type TokenPorts } from './token.ts'
 
@@ -30,6 +31,7 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
       onError(error)
       end = { retryAfterMs: 0, isWelcomed: false }
     }
+    if (signal.reason === away) return
     // A tab that wakes from a freeze may have been robbed: what happened meanwhile is told first.
     await ports.system.breathe()
     // The link that takes from the outbox is the robber's then.

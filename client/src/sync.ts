@@ -1,7 +1,6 @@
 /** The life of a tab on its database: reads it, follows it, and, while it leads, keeps the link. */
 import {
   type Broadcast,
-  Doorbell,
   type EventId,
   isTidemarkError,
   type Limits,
@@ -12,6 +11,7 @@ import {
 } from '@tidemark/shared'
 import { openFollow } from './follow.ts'
 import { runLeader } from './leader.ts'
+import { openPresence } from './presence.ts'
 import { keepLink, type ReconnectPorts } from './reconnect.ts'
 import type { Replica } from './replica.ts'
 import type { StatusCell } from './status.ts'
@@ -64,8 +64,9 @@ export interface Sync {
 export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const { store, replica, status, system, onError } = ports
   const turns = createTurns()
-  const resumed = new Doorbell()
-  let presence = new AbortController()
+  // Whoever is away does not answer as the leader, while its last words are still on their way to the disk.
+  const onLeave = (): void => status.patch({ leader: false })
+  const presence = openPresence({ hints: ports.hints, onLeave }, signal)
   const reauths = new Set<() => void>()
 
   const onStorage = (error: unknown): void => {
@@ -80,7 +81,10 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   }
   const hearReauth = (): void => reauths.forEach((heard) => heard())
   const onWord = (word: Word): void => (word === 'reauth' ? hearReauth() : ports.onSignOut())
-  const tabs = openTabs({ ...ports, onWord }, () => follow.ring())
+  const onChanged = (): void => {
+    if (!presence.isAway()) follow.ring()
+  }
+  const tabs = openTabs({ ...ports, onWord }, onChanged)
   const onWritten = (): void => tabs.changed()
 
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
@@ -95,15 +99,17 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const look = async (term: AbortSignal): Promise<void> => {
     while (!term.aborted) {
       await sleep(system, lookMs, term)
-      follow.ring()
+      if (!term.aborted) follow.ring()
     }
   }
   const live = async (): Promise<void> => {
     while (!signal.aborted) {
-      if (presence.signal.aborted) await resumed.wait(signal)
-      else await runLeader({ ...ports, ...watch, lead }, AbortSignal.any([signal, presence.signal]))
-      const link = signal.aborted ? 'closed' : presence.signal.aborted ? 'paused' : 'offline'
+      const stay = AbortSignal.any([signal, presence.signal()])
+      await runLeader({ ...ports, ...watch, lead }, stay)
+      const link = signal.aborted ? 'closed' : presence.isPaused() ? 'paused' : 'offline'
       status.patch({ link, linkError: undefined, leader: false })
+      await presence.back(signal)
+      follow.ring()
     }
     tabs.close()
   }
@@ -120,12 +126,8 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
         replica.discarded(ids)
         onWritten()
       }),
-    pause: () => presence.abort(),
-    resume() {
-      if (!presence.signal.aborted) return
-      presence = new AbortController()
-      resumed.ring()
-    },
+    pause: () => presence.pause(),
+    resume: () => presence.resume(),
     reauth() {
       hearReauth()
       tabs.say('reauth')

@@ -68,6 +68,25 @@ export const webHints: Hints = {
     }
   },
   isSeen: () => typeof document === 'undefined' || document.visibilityState === 'visible',
+  onAway(told) {
+    if (typeof window === 'undefined' || typeof document === 'undefined') return () => undefined
+    const left = (): void => told(true)
+    const back = (): void => told(false)
+    // A page that is closed and not kept needs nothing of this.
+    const hidden = ({ persisted }: PageTransitionEvent): void => {
+      if (persisted) left()
+    }
+    window.addEventListener('pagehide', hidden)
+    window.addEventListener('pageshow', back)
+    document.addEventListener('freeze', left)
+    document.addEventListener('resume', back)
+    return () => {
+      window.removeEventListener('pagehide', hidden)
+      window.removeEventListener('pageshow', back)
+      document.removeEventListener('freeze', left)
+      document.removeEventListener('resume', back)
+    }
+  },
 }
 
 /** Nobody remembers: for stores that no browser throws away. */
