@@ -3,9 +3,10 @@
  * to be caught by the invariant that names it; a simulation that lets one pass proves nothing.
  */
 import { busBugs } from './bus-bugs.ts'
+import { clientBugs } from './client-bugs.ts'
 import { type Bug, one } from './plant-bug.ts'
 
-/** Those of clients, gateways and logs. */
+/** Those of links, gateways and logs. */
 const coreBugs: readonly Bug[] = [
   {
     name: 'a disk that answers before it has written',
@@ -64,11 +65,11 @@ const coreBugs: readonly Bug[] = [
     name: 'the relay saves its cursor before it publishes',
     edits: one(
       'server/src/relay-log.ts',
-      'const publishing = ',
+      'const publishing = this.#publish(items',
       `this.#cursor = upTo
     this.#changes()
     await this.#save()
-    const publishing = `,
+    const publishing = this.#publish(items`,
     ),
     caughtBy: ['I16'],
     seeds: 5,
@@ -119,7 +120,7 @@ const coreBugs: readonly Bug[] = [
         replace: '',
       },
     ],
-    caughtBy: ['I3'],
+    caughtBy: ['I3', 'I20'],
     seeds: 20,
     rates: { deviceFull: 20_000 },
   },
@@ -160,7 +161,7 @@ const coreBugs: readonly Bug[] = [
     name: 'a refusal is not written down',
     edits: one(
       'client/src/submit.ts',
-      'if (reason) refused.push(...refuseBatch(this.#ports.deciding, row, reason))',
+      'if (reason) refused.push(...this.#refuse(row, reason))',
       'if (reason) void reason',
     ),
     caughtBy: ['I14'],
@@ -194,4 +195,4 @@ const coreBugs: readonly Bug[] = [
 ]
 
 /** All of them. */
-export const bugs: readonly Bug[] = [...coreBugs, ...busBugs]
+export const bugs: readonly Bug[] = [...coreBugs, ...clientBugs, ...busBugs]

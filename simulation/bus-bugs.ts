@@ -137,7 +137,7 @@ export const busBugs: readonly Bug[] = [
       'return { standing, held: new Set(held.keys()) }',
       'return { standing, held: new Set() }',
     ),
-    caughtBy: ['I16'],
+    caughtBy: ['I16', 'I15'],
     seeds: 10,
   },
   {
@@ -222,7 +222,7 @@ export const busBugs: readonly Bug[] = [
     ),
     caughtBy: ['I19', 'I17'],
     seeds: 60,
-    rates: { serviceFreeze: 15_000, serviceCrash: 0 },
+    rates: { serviceFreeze: 6_000, serviceCrash: 0 },
   },
   {
     name: 'the relay goes on while a batch of the same streams is under way',

@@ -73,7 +73,7 @@ const device = (
   type: 'device',
   device: 'd1',
   pending,
-  refused: refusedIds,
+  refused: refusedIds.map((id) => ({ id, code: 'SCHEMA_INVALID' })),
   logs: held ? [{ log, ...held }] : [],
 })
 const told = (id: string, position?: number): Fact => ({
@@ -137,7 +137,7 @@ const good: Readonly<Record<string, readonly Fact[]>> = {
   ],
   'power takes what was relaxed': [
     appended(claim(a)),
-    { type: 'forgotten', device: 'd1', ids: [a] },
+    { type: 'forgotten', device: 'd1', ids: [a], unresolved: [] },
     device([]),
   ],
   'a service answers, and is heard once': [

@@ -7,7 +7,7 @@ import { type LogName, logKey } from '@tidemark/shared'
 import { Effects } from './effects.ts'
 import type { Answer, DeviceLog, Fact } from './history.ts'
 import { fail } from './invariants.ts'
-import { idOf, type ReadEntry, readEvent } from './lines.ts'
+import { idOf, type ReadEntry } from './lines.ts'
 import { attemptsMax } from './options.ts'
 import { isHandled } from './topics.ts'
 import { Truth } from './truth.ts'
@@ -33,14 +33,14 @@ interface Device {
   readonly positions: Map<string, number>
   pending: ReadonlySet<string>
   refused: ReadonlySet<string>
+  /** Its own events that the entries on it say a service has set aside. */
+  readonly letters: Set<string>
 }
 
 /** Judges the facts of one run as they come. */
 export class Judge {
   readonly #truth = new Truth()
   readonly #effects = new Effects()
-  /** Events that a service says it has parked. */
-  readonly #deadLetters = new Set<string>()
   /** Does the service keep the order of streams? Where the broker gives messages up, it cannot. */
   isOrdered = true
   readonly #answers = new Map<string, Answer>()
@@ -50,13 +50,20 @@ export class Judge {
   see(fact: Fact): void {
     switch (fact.type) {
       case 'appended':
-        return this.#truth.append(fact)
+        return this.#truth.append(fact, (id) => this.#conflictOf(id))
       case 'promised':
         return fact.events.forEach(({ id, data }) => this.#truth.promise(id, data))
+      case 'left':
+        return this.#truth.leave(fact)
+      case 'resolved':
+        return fact.ids.forEach((id) => void (this.#truth.appended(id).isResolved = true))
+      case 'decided':
+        return this.#truth.decide(fact)
       case 'forgotten':
-        return fact.ids.forEach((id) => void (this.#truth.appended(id).isForgotten = true))
+        fact.ids.forEach((id) => void (this.#truth.appended(id).isForgotten = true))
+        return fact.unresolved.forEach((id) => void (this.#truth.appended(id).isResolved = false))
       case 'replied':
-        return this.#seeReplied(fact.line)
+        return this.#truth.reply(fact.line)
       case 'committed':
         return this.#truth.commit(fact.log, fact.lines)
       case 'reread':
@@ -168,15 +175,10 @@ export class Judge {
       positions: new Map<string, number>(),
       pending: new Set<string>(),
       refused: new Set<string>(),
+      letters: new Set<string>(),
     }
     this.#devices.set(device, known)
     return known
-  }
-
-  #seeReplied(line: string): void {
-    const { type, causationId } = readEvent(line)
-    if (type === 'tidemark.DeadLettered' && causationId) this.#deadLetters.add(causationId)
-    this.#truth.reply(line)
   }
 
   #seeReread(log: LogName, lines: readonly string[]): void {
@@ -217,11 +219,30 @@ export class Judge {
         `The app is told that ${id} is at ${answer.position}, and it is at ${place?.position}.`,
       )
     }
-    const batch = this.#truth.batchOf(id)
-    const isRefused = batch.some((each) => this.#answers.get(each)?.type === 'refused')
-    if (answer.type === 'refused' && !isRefused) {
+    const { batch, left } = this.#truth.appended(id)
+    if (answer.type === 'refused' && !batch.some((each) => this.#mayBeRefused(each))) {
       fail('I8', `The app is told that ${id} is refused, and no gateway has said so.`)
     }
+    if (answer.type === 'withdrawn' && left !== 'withdrawn') {
+      fail('I21', `The app is told that ${id} is withdrawn, and it is ${left ?? 'not'}.`)
+    }
+  }
+
+  #conflictOf(id: string): number | undefined {
+    const answer = this.#answers.get(id)
+    return answer?.type === 'refused' ? answer.actual : undefined
+  }
+
+  /** Refused is what the gateway has refused, and what rests on an event that never comes. */
+  #mayBeRefused(id: string): boolean {
+    if (this.#answers.get(id)?.type === 'refused') return true
+    const { after } = this.#truth.appended(id).ground
+    return after !== undefined && this.#isGone(after)
+  }
+
+  #isGone(id: string): boolean {
+    const { left, isResolved } = this.#truth.appended(id)
+    return left !== undefined || isResolved || this.#mayBeRefused(id)
   }
 
   #seeDelivered({ log, after, upTo, lines }: Extract<Fact, { type: 'delivered' }>): void {
@@ -242,6 +263,16 @@ export class Judge {
       fail('I3', `${device} applies after ${after} and stands at ${position}.`)
     this.#checkHeld(device, log, ids, after, upTo)
     positions.set(logKey(log), upTo)
+    this.#owe(device, log, after, upTo)
+  }
+
+  /** What a service has set aside enters its author's list with the entry that says so. */
+  #owe(device: string, log: LogName, after: number, upTo: number): void {
+    const own = new Set(this.#truth.appendedBy(device))
+    for (const { event } of this.#truth.log(log).entries.slice(after, upTo)) {
+      const { type, causationId: id = '' } = event
+      if (type === 'tidemark.DeadLettered' && own.has(id)) this.#device(device).letters.add(id)
+    }
   }
 
   #checkHeld(
@@ -269,11 +300,21 @@ export class Judge {
     const known = this.#device(device)
     known.pending = new Set(fact.pending)
     // An event that a service has parked is on its author's list too, and in the log all the same.
-    known.refused = new Set(fact.refused.filter((id) => !this.#deadLetters.has(id)))
+    const refused = fact.refused.filter(({ code }) => code !== 'DEAD_LETTERED')
+    known.refused = new Set(refused.map(({ id }) => id))
+    for (const { id } of fact.refused) {
+      if (!this.#truth.appended(id).isResolved) continue
+      fail('I14', `${id} is refused on ${device}, where the app has dealt with it.`)
+    }
     if (known.pending.size !== fact.pending.length) fail('I14', `${device} has one pending twice.`)
     for (const held of logs) this.#seeHeld(device, held)
+    const listed = new Set(fact.refused.map(({ id }) => id))
+    for (const id of known.letters) {
+      if (listed.has(id) || this.#truth.appended(id).isResolved) continue
+      fail('I14', `A service has set ${id} aside, and ${device} does not list it.`)
+    }
     for (const id of known.refused) {
-      if (this.#answers.get(id)?.type !== 'refused') {
+      if (!this.#mayBeRefused(id)) {
         fail('I14', `${device} calls ${id} refused, and no gateway has said so.`)
       }
     }
@@ -282,21 +323,29 @@ export class Judge {
 
   #seeHeld(device: string, { log, position, ids }: DeviceLog): void {
     this.#checkHeld(device, log, ids, 0, position)
-    this.#device(device).positions.set(logKey(log), position)
+    const known = this.#device(device)
+    known.positions.set(logKey(log), position)
+    known.letters.clear()
+    this.#owe(device, log, 0, position)
   }
 
-  /** The law of conservation: an event is pending, or accepted, or refused, and exactly one of them. */
+  /** The law of conservation: an event is in one place, and there is no other way out of the outbox. */
   #checkKept(device: string, { pending, refused, positions }: Device, id: string): void {
-    const { log, isForgotten, isPromised } = this.#truth.appended(id)
+    const { log, isForgotten, isPromised, left, isResolved } = this.#truth.appended(id)
     const place = this.#truth.place(id)
     const isApplied = place !== undefined && (positions.get(place.log) ?? 0) >= place.position
     const isReader = positions.has(log)
+    if (left) {
+      const also = pending.has(id) ? 'pending' : refused.has(id) ? 'refused' : undefined
+      if (also) fail('I14', `${id} is ${left} and ${also} on ${device}.`)
+      return
+    }
     if (pending.has(id)) {
       if (refused.has(id)) fail('I14', `${id} is pending and refused on ${device}.`)
       if (isApplied) fail('I9', `${id} is pending and applied on ${device}: it shows twice.`)
       return
     }
-    if (refused.has(id) || isForgotten) return
+    if (refused.has(id) || isForgotten || (isResolved && !place)) return
     if (place ? isReader && !isApplied : true) {
       const invariant = place && isPromised ? 'I10' : 'I14'
       fail(invariant, `${id} is neither pending nor applied nor refused on ${device}.`)

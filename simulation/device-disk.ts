@@ -3,8 +3,17 @@
  * browser keeps what was committed; a loss of power takes back the newest relaxed transactions, in
  * order. Every commit is told to the history, as seen from outside of the client.
  */
-import type { Batch, Durability, Identity, Page, Store } from '@tidemark/client/store/store'
-import { type LogName, logKey, type Position, TidemarkError } from '@tidemark/shared'
+import type {
+  AnyRefused,
+  Batch,
+  Durability,
+  Fate,
+  Identity,
+  Loaded,
+  Page,
+  Store,
+} from '@tidemark/client/store/store'
+import { type EventId, type LogName, logKey, type Position, TidemarkError } from '@tidemark/shared'
 import { DiskArm, type DiskFaults, type Operation } from './disk.ts'
 import type { DeviceLog, History } from './history.ts'
 import { idOf } from './lines.ts'
@@ -14,9 +23,14 @@ import type { Life, World } from './world.ts'
 /** A transaction as it was asked for, so that an image can be made again without the newest ones. */
 type Transaction = (store: Store) => Promise<unknown>
 
-interface Kept {
+/** What is told of a transaction beside its rows, and what a loss of power takes back with it. */
+interface Marks {
+  readonly appended?: readonly string[]
+  readonly resolved?: readonly string[]
+}
+
+interface Kept extends Marks {
   readonly run: Transaction
-  readonly appended: readonly string[]
 }
 
 /** What a device's disk is made of. */
@@ -36,11 +50,19 @@ const everything = Number.MAX_SAFE_INTEGER
 
 type Method = keyof Store
 /** Methods that change nothing. */
-const readMethods: ReadonlySet<string> = new Set(['load', 'read', 'accepted', 'fate', 'linked'])
+const readMethods: ReadonlySet<string> = new Set([
+  'load',
+  'read',
+  'accepted',
+  'fate',
+  'checkpoints',
+])
 
 /** A disk that several tabs of one device share. */
 export class DeviceDisk {
   readonly arm: DiskArm
+  /** Counts the transactions, so that who reads in several steps can tell whether anything came between. */
+  version = 0
   readonly #options: DeviceDiskOptions
   #image: Store
   #identity: Identity | undefined
@@ -62,18 +84,40 @@ export class DeviceDisk {
           (image[method] as (...values: unknown[]) => Promise<unknown>)(...values)
         return readMethods.has(method)
           ? this.arm.do(life, { kind: 'read', run: () => run(this.#image), refuse: lost })
-          : this.arm.do(life, this.#transaction(run, [], 'relaxed'))
+          : this.arm.do(life, this.#transaction(run, 'relaxed'))
       }
       return [method, pass]
     })
     return {
       ...(Object.fromEntries(plain) as unknown as Store),
       open: () => this.#open(life),
-      append: (batches, durability) => this.#append(life, batches, durability ?? 'relaxed'),
+      append: (batches, durability = 'relaxed', resolved = []) =>
+        this.#append(life, batches, durability, resolved),
       apply: (pages, settled) => {
         const run = (image: Store) => image.apply(pages, settled)
         const tell = (isApplied: boolean) => isApplied && this.#tellApplied(pages)
-        return this.arm.do(life, this.#transaction(run, [], 'relaxed', tell))
+        return this.arm.do(life, this.#transaction(run, 'relaxed', {}, tell))
+      },
+      // What the gateway will be told next rests on these, so a loss of power must not take them back.
+      replace: (seq, fate, next) => {
+        const run = (image: Store) => image.replace(seq, fate, next)
+        const tell = (isReplaced: boolean) => isReplaced && this.#tellReplaced(fate, next)
+        return this.arm.do(life, this.#transaction(run, 'strict', {}, tell))
+      },
+      withdraw: (seq, fate) => {
+        const run = (image: Store) => image.withdraw(seq, fate)
+        const tell = (isTaken: boolean) => isTaken && this.#tellLeft(fate)
+        return this.arm.do(life, this.#transaction(run, 'strict', {}, tell))
+      },
+      linked: (isLinked) =>
+        this.arm.do(
+          life,
+          this.#transaction((image) => image.linked(isLinked), 'strict'),
+        ),
+      discard: (ids) => {
+        const run = (image: Store) => image.discard(ids)
+        const tell = () => this.#tellResolved(ids)
+        return this.arm.do(life, this.#transaction(run, 'relaxed', { resolved: ids }, tell))
       },
       close: async () => {},
     }
@@ -84,14 +128,16 @@ export class DeviceDisk {
     this.arm.cutPower()
     const atRisk = this.#kept.length - this.#flushed
     const keep = this.#flushed + this.#options.random.below(atRisk + 1)
-    const gone = this.#kept.slice(keep).flatMap(({ appended }) => appended)
+    const gone = this.#kept.slice(keep)
     this.#kept = this.#kept.slice(0, keep)
     this.#flushed = keep
     this.#image = this.#options.createImage()
     if (this.#identity) await this.#image.open()
     for (const { run } of this.#kept) await run(this.#image)
     const { history, device } = this.#options
-    history.state({ type: 'forgotten', device, ids: gone })
+    const ids = gone.flatMap(({ appended = [] }) => appended)
+    const unresolved = gone.flatMap(({ resolved = [] }) => resolved)
+    history.state({ type: 'forgotten', device, ids, unresolved })
     await this.look()
   }
 
@@ -100,16 +146,18 @@ export class DeviceDisk {
     this.#flushed = this.#kept.length
   }
 
+  /** All that the device holds, read at once and without faults. */
+  read(): Promise<Loaded> {
+    const start = { position: 0 as Position, rewinds: 0 }
+    const logs = this.#options.reads.map((log) => ({ ...log, ...start }))
+    return this.#image.load({ seq: 0, pending: [], logs }, everything)
+  }
+
   /** Tells the history all that the device holds. */
   async look(): Promise<void> {
     if (!this.#identity) return
     const { history, device, reads } = this.#options
-    const start = { position: 0 as Position, rewinds: 0 }
-    const seen = reads.map((log) => ({ ...log, ...start }))
-    const { rows, refused, logs } = await this.#image.load(
-      { seq: 0, pending: [], logs: seen },
-      everything,
-    )
+    const { rows, refused, logs } = await this.read()
     const held: DeviceLog[] = reads.map((log) => {
       const found = logs.find((each) => logKey(each) === logKey(log))
       return {
@@ -122,7 +170,7 @@ export class DeviceDisk {
       type: 'device',
       device,
       pending: rows.flatMap(({ lines }) => lines.map(idOf)),
-      refused: refused.map(({ id }) => id),
+      refused: refused.map(toKept),
       logs: held,
     })
   }
@@ -143,17 +191,16 @@ export class DeviceDisk {
     life: Life,
     batches: readonly Batch[],
     durability: Durability,
+    resolved: readonly EventId[],
   ): Promise<readonly number[]> {
-    const ids = batches.flatMap(({ lines }) => lines.map(idOf))
+    const appended = batches.flatMap(({ lines }) => lines.map(idOf))
     const transaction = this.#transaction(
-      (image) => image.append(batches, durability),
-      ids,
+      (image) => image.append(batches, durability, resolved),
       durability,
+      { appended, resolved },
       () => {
-        const { history, device, author } = this.#options
-        for (const { topic, scope, lines } of batches) {
-          history.state({ type: 'appended', device, author, log: { topic, scope }, lines })
-        }
+        this.#tellAppended(batches)
+        this.#tellResolved(resolved)
       },
     )
     return this.arm.do(life, transaction)
@@ -161,8 +208,8 @@ export class DeviceDisk {
 
   #transaction<T>(
     run: (image: Store) => Promise<T>,
-    appended: readonly string[],
     durability: Durability,
+    marks: Marks = {},
     then: (value: T) => unknown = () => {},
   ): Operation<T> {
     return {
@@ -170,7 +217,8 @@ export class DeviceDisk {
       refuse: (reason) => (reason === 'full' ? new TidemarkError('STORAGE_FULL') : lost(reason)),
       run: async () => {
         const value = await run(this.#image)
-        this.#kept.push({ run, appended })
+        this.version += 1
+        this.#kept.push({ run, ...marks })
         if (durability === 'strict') this.flush()
         then(value)
         await this.#glance()
@@ -189,9 +237,33 @@ export class DeviceDisk {
       type: 'device',
       device,
       pending: rows.flatMap(({ lines }) => lines.map(idOf)),
-      refused: refused.map(({ id }) => id),
+      refused: refused.map(toKept),
       logs: [],
     })
+  }
+
+  #tellAppended(batches: readonly Batch[]): void {
+    const { history, device, author } = this.#options
+    for (const { topic, scope, lines, after, expectedRevision } of batches) {
+      const ground = { after, expectedRevision }
+      history.state({ type: 'appended', device, author, log: { topic, scope }, lines, ...ground })
+    }
+  }
+
+  #tellReplaced(fate: Fate, next: Batch): void {
+    this.#tellLeft(fate)
+    this.#tellAppended([next])
+  }
+
+  #tellLeft({ type: how, ids }: Fate): void {
+    const { history, device } = this.#options
+    history.note(`${device} takes out what is ${how}: ${ids.join()}`)
+    history.state({ type: 'left', device, how, ids })
+  }
+
+  #tellResolved(ids: readonly EventId[]): void {
+    const { history, device } = this.#options
+    if (ids.length > 0) history.state({ type: 'resolved', device, ids })
   }
 
   #tellApplied(pages: readonly Page[]): void {
@@ -208,5 +280,7 @@ export class DeviceDisk {
     }
   }
 }
+
+const toKept = ({ id, refusal: { code } }: AnyRefused) => ({ id, code })
 
 const lost = (reason: string) => new TidemarkError('STORAGE_LOST', { reason })

@@ -1,25 +1,25 @@
 /** A device: one disk, and tabs that each run the real client until they are closed or die. */
-import { type Appended, type Client, createClient } from '@tidemark/client'
+import { type Client, createClient } from '@tidemark/client'
 import { createDisk, memoryStore } from '@tidemark/client/store/memory'
-import type { Draft } from '@tidemark/shared'
+import { App } from './app.ts'
 import { DeviceDisk } from './device-disk.ts'
 import type { DiskFaults } from './disk.ts'
 import type { History } from './history.ts'
 import type { Network } from './network.ts'
 import type { Random } from './random.ts'
 import { DeviceBroadcast, DeviceHints, DeviceLocks } from './tabs.ts'
-import { audit, inventory, inventoryLog, scope, stock } from './topics.ts'
+import { audit, inventory, inventoryLog, models, scope } from './topics.ts'
 import { type Life, Machine, type World } from './world.ts'
 
-type AppClient = Client<{ stock: typeof stock }>
+type AppClient = Client<typeof models>
 
 /** A tab, from its opening to its end. */
 export interface Tab {
   readonly life: Life
   readonly client: AppClient
-  /** Appends that the app still waits for. */
+  /** Calls that the app still waits for. */
   waiting: number
-  /** Verdicts that the app still waits for, by the id of the first event. */
+  /** What became of these the app still waits for: the first event’s id, or the command. */
   readonly unsettled: Set<string>
   isPaused: boolean
 }
@@ -43,16 +43,18 @@ export class Device {
   readonly machine: Machine
   readonly disk: DeviceDisk
   readonly hints: DeviceHints
+  readonly app: App
   readonly #options: DeviceOptions
   readonly #locks: DeviceLocks
   readonly #broadcast: DeviceBroadcast
   #tabs: Tab[] = []
 
   constructor(options: DeviceOptions) {
-    const { world, random, history, name, faults } = options
+    const { world, random, history, name, faults, onError } = options
     this.#options = options
     this.name = name
     this.machine = new Machine(name)
+    this.app = new App({ device: name, history, onError })
     this.#locks = new DeviceLocks(world, random.fork('locks'))
     this.#broadcast = new DeviceBroadcast(world, random.fork('broadcast'))
     this.hints = new DeviceHints(world)
@@ -84,7 +86,7 @@ export class Device {
       user: this.name,
       scope,
       token: () => this.name,
-      models: { stock },
+      models,
       topics: [inventory],
       writeOnly: [audit],
       store: this.disk.storeFor(life),
@@ -119,46 +121,6 @@ export class Device {
     this.#options.history.note(`${this.name} loses power`)
     for (const tab of this.#tabs) this.#end(tab)
     await this.disk.cutPower()
-  }
-
-  /** Appends, as an app would: it waits for the promise, and believes what that says. */
-  async append(tab: Tab, drafts: readonly Draft[], isStrict: boolean): Promise<void> {
-    const { history } = this.#options
-    tab.waiting += 1
-    try {
-      const durability = isStrict ? 'strict' : 'relaxed'
-      const appended = await tab.client.append(drafts.length === 1 ? drafts[0]! : drafts, {
-        durability,
-      })
-      history.state({
-        type: 'promised',
-        device: this.name,
-        events: appended.ids.map((id, at) => ({ id, data: drafts[at]?.data })),
-      })
-      this.#awaitVerdict(tab, appended)
-    } catch (error) {
-      history.note(`${tab.life.name} could not append: ${String(error).slice(0, 80)}`)
-    } finally {
-      tab.waiting -= 1
-    }
-  }
-
-  #awaitVerdict(tab: Tab, { ids, settled }: Appended): void {
-    const [id] = ids
-    if (id === undefined) return
-    tab.unsettled.add(id)
-    const { history, onError } = this.#options
-    const learn = async (): Promise<void> => {
-      const verdict = await settled
-      tab.unsettled.delete(id)
-      history.note(`${tab.life.name} learns that ${id} is ${verdict.type}`)
-      if (verdict.type === 'accepted') {
-        history.state({ type: 'told', id, answer: verdict })
-      } else if (verdict.type === 'refused') {
-        history.state({ type: 'told', id, answer: { type: 'refused' } })
-      }
-    }
-    learn().catch(onError)
   }
 
   #end(tab: Tab): void {

@@ -59,6 +59,12 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
   deviceFreeze: ({ devices, world }, random) => {
     random.pick(devices).machine.freezeUntil(world.now + random.exponential(90_000))
   },
+  tabFreeze: ({ devices, world }, random) => {
+    const device = random.pick(devices)
+    // The one that leads was there before the others, more often than not.
+    if (device.tabs.length > 1)
+      device.tabs[0]?.life.freezeUntil(world.now + random.exponential(30_000))
+  },
   partition: ({ devices, network, world }, random) => {
     const { name } = random.chance(0.8) ? random.pick(devices) : { name: 'gateway' }
     network.cut(name, random.pick(['both', 'both', 'in', 'out']))

@@ -7,7 +7,12 @@ import type { LogName } from '@tidemark/shared'
 /** What the gateway answered on an event, as it went over the wire. */
 export type Answer =
   | { readonly type: 'accepted'; readonly position: number; readonly revision: number }
-  | { readonly type: 'refused'; readonly code: string }
+  | {
+      readonly type: 'refused'
+      readonly code: string
+      /** Where the gateway's stream was, in a conflict. */
+      readonly actual?: number
+    }
 
 /** Something that is certain: it was seen at a port, at the moment it took effect. */
 export type Fact =
@@ -18,15 +23,34 @@ export type Fact =
       readonly author: string
       readonly log: LogName
       readonly lines: readonly string[]
+      /** What the batch says it was decided on. */
+      readonly after?: string | undefined
+      readonly expectedRevision?: number | undefined
     }
+  /** These have left the outbox without a verdict: others took their place, or the app took them back. */
+  | {
+      readonly type: 'left'
+      readonly device: string
+      readonly how: 'superseded' | 'withdrawn'
+      readonly ids: readonly string[]
+    }
+  /** The app has dealt with these refused events: the device has written that down, or the app was told so. */
+  | { readonly type: 'resolved'; readonly device: string; readonly ids: readonly string[] }
+  /** What the app was told when it asked for a command. `command` is the correlation of its events. */
+  | { readonly type: 'decided'; readonly command: string; readonly isDenied: boolean }
   /** `append` resolved: the app was told that this is saved. `data` is what the app handed over. */
   | {
       readonly type: 'promised'
       readonly device: string
-      readonly events: readonly { readonly id: string; readonly data: unknown }[]
+      readonly events: readonly { readonly id: string; readonly data?: unknown }[]
     }
-  /** Power failed before the device's disk had kept its promise: these rows may be gone. */
-  | { readonly type: 'forgotten'; readonly device: string; readonly ids: readonly string[] }
+  /** Power failed before the device's disk had kept its promise: these rows may be gone, and those refusals be back. */
+  | {
+      readonly type: 'forgotten'
+      readonly device: string
+      readonly ids: readonly string[]
+      readonly unresolved: readonly string[]
+    }
   /** A service has stored its own event and is going to publish it, as often as it takes. */
   | { readonly type: 'replied'; readonly service: string; readonly line: string }
   /** These entries are on the gateway's disk, and survive whatever comes. */
@@ -44,7 +68,10 @@ export type Fact =
   | {
       readonly type: 'told'
       readonly id: string
-      readonly answer: { readonly type: 'accepted' | 'refused'; readonly position?: number }
+      readonly answer: {
+        readonly type: 'accepted' | 'refused' | 'withdrawn'
+        readonly position?: number
+      }
     }
   /** Entries left the gateway for a subscriber. */
   | {
@@ -68,7 +95,7 @@ export type Fact =
       readonly type: 'device'
       readonly device: string
       readonly pending: readonly string[]
-      readonly refused: readonly string[]
+      readonly refused: readonly { readonly id: string; readonly code: string }[]
       readonly logs: readonly DeviceLog[]
     }
   /** The broker has stored a message that the relay sent. */
@@ -132,6 +159,8 @@ export class History {
   readonly #judges: ((fact: Fact) => void)[] = []
   #digest = 0x811c9dc5
   #wrong: unknown
+  /** How often what happened. */
+  readonly counts: Record<string, number> = {}
   /** Says when and where something happened; set by the world that is recorded. */
   stamp: () => string = () => ''
 
@@ -149,11 +178,17 @@ export class History {
    */
   state(fact: Fact): void {
     if (this.#wrong !== undefined) return
+    this.count(fact.type === 'left' ? fact.how : fact.type)
     try {
       for (const judge of this.#judges) judge(fact)
     } catch (error) {
       this.complain(error)
     }
+  }
+
+  /** Counts what happens, to show that it does. */
+  count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1
   }
 
   /** Keeps the first thing that went wrong. */

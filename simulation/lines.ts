@@ -19,6 +19,7 @@ export interface ReadEvent {
   readonly stream: string
   readonly type: string
   readonly causationId?: string
+  readonly correlationId?: string
   readonly data: unknown
 }
 

@@ -10,8 +10,9 @@ import type { Installation } from './installation.ts'
 import type { Network } from './network.ts'
 import type { Options } from './options.ts'
 import type { Overhearing } from './overhear.ts'
-import { auditLog, digest, inventoryLog } from './topics.ts'
-import { expectedStock, type Workload } from './workload.ts'
+import { compareShown } from './shown.ts'
+import { auditLog, inventoryLog } from './topics.ts'
+import type { Workload } from './workload.ts'
 import type { World } from './world.ts'
 
 /** What liveness looks at. */
@@ -93,17 +94,23 @@ export class Liveness {
     }
   }
 
-  /** What every tab shows is what the log says. */
-  compareStates(): void {
-    const { devices, judge } = this.#options
-    const expected = expectedStock(judge, digest)
-    for (const { tabs } of devices) {
-      for (const { life, client } of tabs) {
-        for (const [stream, state] of expected) {
-          const shown = client.model.stock(stream).get()
-          if (JSON.stringify(shown) === JSON.stringify(state)) continue
-          const what = `${life.name} shows ${JSON.stringify(shown)} for ${stream}`
-          throw new Violation('I3', `${what}, and the log says ${JSON.stringify(state)}.`)
+  /** What every tab shows is what its disk and the log say. */
+  async compareStates(): Promise<void> {
+    const { world, devices, judge } = this.#options
+    for (const device of devices) {
+      for (const tab of device.tabs) {
+        const deadline = world.now + settleMs
+        let compared = 'unsure'
+        while (compared === 'unsure' && world.now < deadline) {
+          const comparing = compareShown(judge, device, tab)
+          let isOver = false
+          const end = () => void (isOver = true)
+          comparing.then(end, end)
+          await world.runUntil(deadline, () => isOver)
+          compared = await comparing
+        }
+        if (compared === 'unsure') {
+          throw new Violation('L2', `${tab.life.name} does not come up to its disk.`)
         }
       }
     }

@@ -35,6 +35,7 @@ export interface Rates {
   readonly tabReopen: number
   readonly powerCut: number
   readonly deviceFreeze: number
+  readonly tabFreeze: number
   readonly partition: number
   readonly silence: number
   readonly reset: number
@@ -68,6 +69,8 @@ export interface Options {
   readonly seed: number
   readonly devices: number
   readonly tabsMax: number
+  /** Tabs that each device opens at the start. */
+  readonly tabs: number
   readonly gateways: number
   readonly log: 'memory' | 'sqlite'
   /** How long faults and work last, in ms. */
@@ -78,6 +81,10 @@ export interface Options {
   readonly burstShare: number
   /** Of appends that are a batch of several. */
   readonly batchShare: number
+  /** Of what people do, the rest is facts. */
+  readonly commandShare: number
+  /** Streams that only commands write to. */
+  readonly shelves: number
   readonly silenceMsMax: number
   readonly unansweredEventsMax: number
   readonly unappliedBytesMax: number
@@ -112,6 +119,7 @@ function drawRates(random: Random, mildness: number): Rates {
     tabReopen: rate(2 * minute),
     powerCut: rate(3 * minute, 0.3),
     deviceFreeze: rate(4 * minute, 0.3),
+    tabFreeze: rate(2 * minute, 0.4),
     partition: rate(1.5 * minute, 0.6),
     silence: rate(2 * minute),
     reset: rate(1 * minute),
@@ -181,10 +189,12 @@ function drawService(random: Random): ServiceOptions {
 /** The options of a seed: the same for the same seed. `rates` are put in place of those that it draws. */
 export function drawOptions(seed: number, random: Random, rates: Partial<Rates> = {}): Options {
   const lastsMs = random.pick([2, 4, 8]) * minute
+  const tabsMax = random.pick([1, 2, 2, 3])
   return {
     seed,
     devices: random.pick([2, 2, 3]),
-    tabsMax: random.pick([1, 1, 2, 3]),
+    tabsMax,
+    tabs: 1 + random.below(Math.min(2, tabsMax)),
     gateways: 1,
     log: seed % 20 === 0 ? 'sqlite' : 'memory',
     lastsMs,
@@ -192,6 +202,8 @@ export function drawOptions(seed: number, random: Random, rates: Partial<Rates> 
     streams: 1 + random.below(6),
     burstShare: random.between(0, 0.5),
     batchShare: random.chance(0.5) ? random.between(0, 0.4) : 0,
+    commandShare: random.pick([0, 0.3, 0.3, 0.7]),
+    shelves: 1 + random.below(2),
     silenceMsMax: random.pick([9_000, 20_000, 45_000]),
     unansweredEventsMax: random.pick([batchEventsMax, 20, 4_000]),
     unappliedBytesMax: random.pick([2_000, 20_000, 4_194_304]),

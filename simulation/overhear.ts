@@ -30,7 +30,7 @@ interface Frame {
   readonly verdicts?: readonly {
     position?: number
     revisions?: readonly number[]
-    refused?: { id: string; code: string }
+    refused?: { id: string; code: string; details?: { actual?: number } }
   }[]
 }
 
@@ -100,7 +100,7 @@ export class Overhearing {
       const batch = link.batches.get(n + index)
       for (const [at, id] of (batch?.ids ?? []).entries()) {
         const answer = refused
-          ? { type: 'refused' as const, code: id === refused.id ? refused.code : 'BATCH_REFUSED' }
+          ? toRefused(id, refused)
           : {
               type: 'accepted' as const,
               position: position + at,
@@ -115,3 +115,12 @@ export class Overhearing {
     this.#history.state({ type: 'delivered', log: { topic, scope }, after, upTo, lines })
   }
 }
+
+const toRefused = (
+  id: string,
+  refused: { id: string; code: string; details?: { actual?: number } },
+) => ({
+  type: 'refused' as const,
+  code: id === refused.id ? refused.code : 'BATCH_REFUSED',
+  ...(refused.details?.actual !== undefined && { actual: refused.details.actual }),
+})

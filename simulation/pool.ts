@@ -1,5 +1,6 @@
 /** Runs seeds on several threads, in order of their numbers, until one of them fails or all are done. */
 import { Worker } from 'node:worker_threads'
+import type { Rates } from './options.ts'
 import type { Result } from './simulate.ts'
 import type { Order, WorkerData } from './worker.ts'
 
@@ -9,6 +10,8 @@ export interface PoolOptions {
   readonly threads: number
   /** The planted bug to run with. */
   readonly bug?: string
+  /** Faults that happen more often than their seeds say, or less. */
+  readonly rates?: Partial<Rates>
   /** Of the seeds, those that are run twice. */
   readonly isDoubled?: (seed: number) => boolean
   /** Stops at the first failure. */
@@ -18,7 +21,7 @@ export interface PoolOptions {
 
 /** All results, in the order in which they came. */
 export async function runSeeds(options: PoolOptions): Promise<readonly Result[]> {
-  const { seeds, threads, bug, isDoubled = () => false, isBailing, onResult } = options
+  const { seeds, threads, bug, rates, isDoubled = () => false, isBailing, onResult } = options
   const left = seeds[Symbol.iterator]()
   const results: Result[] = []
   let isOver = false
@@ -28,7 +31,7 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
   }
   const runThread = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const workerData: WorkerData = bug === undefined ? {} : { bug }
+      const workerData: WorkerData = { ...(bug !== undefined && { bug }), ...(rates && { rates }) }
       const worker = new Worker(new URL('./worker.ts', import.meta.url), {
         workerData,
         execArgv: ['--conditions=@tidemark/source', '--disable-warning=ExperimentalWarning'],

@@ -13,6 +13,8 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '2000' },
     threads: { type: 'string', default: String(availableParallelism()) },
     bug: { type: 'string' },
+    /** Mean ms between two faults of a kind, in place of what the seeds draw: `tabFreeze=15000,powerCut=0`. */
+    rates: { type: 'string', default: '' },
     /** Goes on after a failure, and counts them. */
     all: { type: 'boolean', default: false },
     /** How many of the last lines of a failure's history are printed. */
@@ -31,6 +33,13 @@ const results = await runSeeds({
   seeds: Array.from({ length: runs }, (_, index) => from + index),
   threads: Math.min(Number(values.threads), runs),
   ...(values.bug !== undefined && { bug: values.bug }),
+  rates: Object.fromEntries(
+    values.rates
+      .split(',')
+      .filter(Boolean)
+      .map((each) => each.split('='))
+      .map(([kind, ms]) => [kind, Number(ms)]),
+  ),
   isDoubled,
   isBailing: !values.all,
   onResult(result) {
@@ -62,12 +71,15 @@ function summarize(): void {
   const healed = results.map(({ healedMs }) => healedMs).sort((a, b) => a - b)
   const at = (share: number) =>
     ((healed[Math.floor(healed.length * share)] ?? 0) / 1_000).toFixed(1)
+  const count = (what: string) => sum(({ counts }) => counts[what] ?? 0).toLocaleString('en')
   const hours = sum(({ virtualMs }) => virtualMs) / 3_600_000
   console.log(
     [
       `${results.length} seeds, ${failed.length} failed, in ${seconds.toFixed(0)} s`,
       `${sum(({ steps }) => steps).toLocaleString('en')} steps`,
-      `${sum(({ events }) => events).toLocaleString('en')} appended events`,
+      `${sum(({ events }) => events).toLocaleString('en')} acts of people`,
+      `${count('commands')} commands, ${count('denied')} denied, ${count('superseded')} superseded, ${count('withdrawn')} withdrawn, ${count('resolved')} refusals dealt with`,
+      `tabs were looked at ${count('compared right')} times at rest and ${count('compared right amid work')} times with events pending`,
       `${hours.toFixed(1)} virtual hours (${Math.round((hours * 3_600) / seconds)} times real time)`,
       `together again after the last fault: p50 ${at(0.5)} s, p99 ${at(0.99)} s, max ${at(0.9999)} s`,
     ].join('\n'),

@@ -16,6 +16,7 @@ import { drawOptions, type Options, type Rates } from './options.ts'
 import { Overhearing } from './overhear.ts'
 import { Random } from './random.ts'
 import { Workload } from './workload.ts'
+import { startComparing } from './shown.ts'
 import { World } from './world.ts'
 
 /** How a seed went. */
@@ -30,6 +31,8 @@ export interface Result {
   /** Two runs of a seed that were the same have the same digest. */
   readonly digest: string
   readonly options: Options
+  /** How often what happened, so that it shows that a run was about something. */
+  readonly counts: Readonly<Record<string, number>>
   readonly failure?: Failure
 }
 
@@ -84,6 +87,7 @@ export async function simulate(seed: number, rates: Partial<Rates> = {}): Promis
     healedMs,
     digest: history.digest,
     options: stage.options,
+    counts: history.counts,
     ...(failure && { failure }),
   }
 }
@@ -157,18 +161,23 @@ function setStage(random: Random, options: Options): Stage {
 async function play(stage: Stage): Promise<number> {
   const { world, installation, devices, workload, liveness, options, random } = stage
   installation.start()
-  for (const device of devices) device.open()
+  for (const device of devices) {
+    for (let tab = 0; tab < options.tabs; tab++) device.open()
+  }
   workload.start()
   const stopFaults = startFaults({
     ...stage,
     random: random.fork('faults'),
     onError: (error) => stage.history.complain(error),
   })
+  const stopComparing = startComparing({ ...stage, random: random.fork('comparing') })
   await world.runUntil(options.lastsMs)
   workload.stop()
+  stopComparing()
   stopFaults()
   const machines = [installation.gatewayMachine, ...devices.map(({ machine }) => machine)]
-  const wakings = machines.map(({ frozenUntil }) => frozenUntil)
+  const tabs = devices.flatMap((device) => device.tabs.map(({ life }) => life))
+  const wakings = [...machines, ...tabs].map(({ frozenUntil }) => frozenUntil)
   await world.runUntil(Math.max(world.now, installation.serviceFrozenUntil, ...wakings))
   const startOfHealing = world.now
   heal(stage)
@@ -178,6 +187,7 @@ async function play(stage: Stage): Promise<number> {
   installation.isMended = true
   await installation.redriveHeld()
   await liveness.converge(options)
+  await liveness.compareStates()
   await liveness.probe(workload)
   await readEverything(stage)
   return healedMs
@@ -214,7 +224,7 @@ async function readEverything(stage: Stage): Promise<void> {
   const { history, installation, devices, liveness } = stage
   await installation.disk.reread()
   for (const device of devices) await device.disk.look()
-  liveness.compareStates()
+  await liveness.compareStates()
   if (history.wrong !== undefined) throw history.wrong
 }
 

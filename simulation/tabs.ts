@@ -32,7 +32,9 @@ export class DeviceLocks {
           const request: Request = { life, hold, lost, done: resolve }
           const waiting = this.#waitingFor(name)
           if (steal) {
-            this.#holders.get(name)?.lost.abort()
+            const robbed = this.#holders.get(name)
+            // A tab that is frozen learns of it when it wakes.
+            if (robbed) this.#world.after(0, () => robbed.lost.abort(), robbed.life)
             this.#holders.delete(name)
             waiting.unshift(request)
           } else {

@@ -1,5 +1,5 @@
 /** The events that the simulated apps, gateways and services speak of. */
-import { model, topic } from '@tidemark/shared'
+import { model, refuse, topic } from '@tidemark/shared'
 
 /** What every event carries: a number, and a tag that no other event has. */
 export interface Amount {
@@ -29,6 +29,7 @@ export const scope = 'shop-7'
 
 /** A pick of this quantity or more passes on a device, and not at the gateway: its schema is newer. */
 export const pickMax = 90
+const isTaken = (value: Amount): boolean => isAmount(value) && value.quantity < pickMax
 
 /** What the devices read and write. */
 export const inventory = topic('inventory', {
@@ -36,14 +37,18 @@ export const inventory = topic('inventory', {
   Picked: shape(isAmount),
   Reordered: shape(isAmount),
   Ended: shape(isAmount),
+  Stocked: shape(isAmount),
+  Taken: shape(isAmount),
 })
 
 /** The same topic as the gateway knows it: stricter, so that some events are refused. */
 export const strictInventory = topic('inventory', {
   Received: shape(isAmount),
-  Picked: shape((value) => isAmount(value) && value.quantity < pickMax),
+  Picked: shape(isTaken),
   Reordered: shape(isAmount),
   Ended: shape(isAmount),
+  Stocked: shape(isTaken),
+  Taken: shape(isAmount),
 })
 
 /** What the devices write and never read. */
@@ -58,25 +63,82 @@ export const auditLog = { topic: audit.name, scope }
 export const digest = (state: number, quantity: number): number =>
   (Math.imul(state, 31) + quantity + 7) | 0
 
-/** A state for each stream that shows in which order its events were folded. */
+/** A state that shows which events were folded, and in which order. */
+export interface Folded {
+  readonly digest: number
+  readonly events: number
+}
+
+/** The state before any event. */
+export const unfolded: Folded = { digest: 0, events: 0 }
+
+/** The state after an amount came in, or, below zero, went out. */
+export const next = (state: Folded, quantity: number): Folded => ({
+  digest: digest(state.digest, quantity),
+  events: state.events + 1,
+})
+
+/** A state for each stream. Everybody appends to these streams, facts and what a command counts. */
 export const stock = model(inventory, {
   version: 1,
-  initial: { digest: 0, events: 0 },
+  initial: unfolded,
   on: {
     Received: (state, { data }) => next(state, data.quantity),
     Picked: (state, { data }) => next(state, -data.quantity),
     Reordered: (state, { data }) => next(state, data.quantity),
   },
 })
+  .command('count', shape(isAmount), (state, input, emit) =>
+    state.digest % 7 === 0
+      ? refuse('MISCOUNTED', { digest: state.digest })
+      : emit.Received({ ...input, quantity: Math.abs(state.digest % 50) }),
+  )
+  .compensate('Picked', ({ data }, emit) => emit.Received({ ...data, tag: data.tag + 100_000 }))
 
-/** What the service has a handler for, and the model too. What else is in the log says how something ended. */
+/** Streams that only the commands of `shelf` write to begin with this. */
+export const shelfPrefix = 'shelf-'
+
+/** What lies on a shelf: its commands see to it that this is never less than nothing. */
+export const shelf = model(inventory, {
+  version: 1,
+  initial: { level: 0 },
+  on: {
+    Stocked: (state, { data }) => ({ level: state.level + data.quantity }),
+    Taken: (state, { data }) => ({ level: state.level - data.quantity }),
+  },
+})
+  .command('fill', shape(isAmount), (_state, input, emit) => emit.Stocked(input))
+  .command('take', shape(isAmount), ({ level }, input, emit) =>
+    level < input.quantity ? refuse('OUT_OF_STOCK', { level }) : emit.Taken(input),
+  )
+  .command('takeInTwo', shape(isAmount), ({ level }, input, emit) =>
+    level < input.quantity * 2
+      ? refuse('OUT_OF_STOCK', { level })
+      : [emit.Taken(input), emit.Taken({ ...input, tag: input.tag + 200_000 })],
+  )
+
+/** States across streams: by the last digit of a quantity, whichever stream it went to. */
+export const totals = model(inventory, {
+  version: 1,
+  initial: unfolded,
+  key: ({ data }) => totalsKey((data as Amount).quantity),
+  on: {
+    Received: (state, { data }) => next(state, data.quantity),
+    Picked: (state, { data }) => next(state, -data.quantity),
+    Stocked: (state, { data }) => next(state, data.quantity),
+    Taken: (state, { data }) => next(state, -data.quantity),
+  },
+})
+
+/** Which of the totals a quantity belongs to. */
+export const totalsKey = (quantity: number): string => `ends-in-${quantity % 10}`
+
+/** What each device shows. */
+export const models = { stock, shelf, totals }
+
+/** What the service has a handler for, and the stock too. What else is in the log says how something ended, or is a shelf’s. */
 export const isHandled = (type: string): boolean =>
   type === 'Received' || type === 'Picked' || type === 'Reordered'
-
-const next = (state: { digest: number; events: number }, quantity: number) => ({
-  digest: digest(state.digest, quantity),
-  events: state.events + 1,
-})
 
 /** Does the answering service answer to this? */
 export const isAnswered = (type: string, data: Amount): boolean =>

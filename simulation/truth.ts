@@ -3,6 +3,7 @@
  * is checked as it enters: where it comes from, its place, its order, and that it is whole.
  */
 import { type LogName, logKey } from '@tidemark/shared'
+import { Decisions, type Ground } from './decisions.ts'
 import type { Fact } from './history.ts'
 import { fail } from './invariants.ts'
 import { idOf, type ReadEntry, type ReadEvent, readEntry, readEvent } from './lines.ts'
@@ -17,8 +18,13 @@ export interface Appended {
   /** Its place among everything appended on its device. */
   readonly order: number
   readonly batch: readonly string[]
+  readonly ground: Ground
   isPromised: boolean
   isForgotten: boolean
+  /** How it left the outbox without a verdict. */
+  left?: 'superseded' | 'withdrawn'
+  /** The app has dealt with its refusal. */
+  isResolved: boolean
 }
 
 /** A log as the gateway's disk holds it. */
@@ -46,6 +52,7 @@ export class Truth {
   readonly #repliesTo = new Map<string, string>()
   readonly #places = new Map<string, Place>()
   readonly #logs = new Map<string, Known>()
+  readonly #decisions = new Decisions()
   #count = 0
 
   /** An event that a device has appended. Nobody's is `I2`. */
@@ -94,8 +101,14 @@ export class Truth {
   }
 
   /** An outbox holds these now. */
-  append({ device, author, log, lines }: Extract<Fact, { type: 'appended' }>): void {
+  append(
+    fact: Extract<Fact, { type: 'appended' }>,
+    conflictOf: (id: string) => number | undefined,
+  ): void {
+    const { device, author, log, lines, after, expectedRevision } = fact
     const batch = lines.map(idOf)
+    const ground = { after, expectedRevision }
+    if (lines[0]) this.#decisions.attempt(readEvent(lines[0]), batch, ground, conflictOf)
     for (const line of lines) {
       const { id, stream } = readEvent(line)
       if (this.#appended.has(id)) fail('I8', `${id} was appended twice.`)
@@ -107,8 +120,10 @@ export class Truth {
         stream,
         order: ++this.#count,
         batch,
+        ground,
         isPromised: false,
         isForgotten: false,
+        isResolved: false,
       })
     }
     const all = this.#byDevice.get(device) ?? []
@@ -116,11 +131,29 @@ export class Truth {
     this.#byDevice.set(device, all)
   }
 
+  /** An outbox does not hold these any more, and nobody has judged them. */
+  leave({ ids, how }: Extract<Fact, { type: 'left' }>): void {
+    for (const id of ids) {
+      const place = this.#places.get(id)
+      if (place) fail('I21', `${id} is ${how}, and at ${place.position}.`)
+      this.appended(id).left = how
+    }
+  }
+
+  /** The app was told what became of a command. */
+  decide({ command, isDenied }: Extract<Fact, { type: 'decided' }>): void {
+    this.#decisions.decide(command, isDenied)
+  }
+
   /** The app was told that this is saved. */
   promise(id: string, data: unknown): void {
     const appended = this.#appended.get(id)
     if (!appended) return fail('I10', `${id} was called saved, and no transaction holds it.`)
-    if (JSON.stringify(readEvent(appended.line).data) !== JSON.stringify(data)) {
+    // What a command decides on is its own.
+    if (
+      data !== undefined &&
+      JSON.stringify(readEvent(appended.line).data) !== JSON.stringify(data)
+    ) {
       fail('I2', `${id} is not what the app appended: ${appended.line}.`)
     }
     appended.isPromised = true
@@ -142,6 +175,7 @@ export class Truth {
       }
       this.#checkOrigin(log, entry)
       this.#checkOrder(known, entry)
+      this.#checkDecided(entry)
       this.#checkReply(entry)
       known.entries.push(entry)
       known.lines.push(line)
@@ -179,6 +213,14 @@ export class Truth {
     const before = known.orders.get(key) ?? 0
     if (before > appended.order) fail('I5', `${id} of ${key} comes after one appended later.`)
     known.orders.set(key, appended.order)
+  }
+
+  #checkDecided(entry: ReadEntry): void {
+    const appended = this.#appended.get(entry.event.id)
+    if (!appended) return
+    const { left, batch, ground } = appended
+    if (left) fail('I21', `${entry.event.id} is ${left}, and in the log.`)
+    this.#decisions.commit(entry, batch, ground, (id) => this.#places.has(id))
   }
 
   #checkReply({ event }: ReadEntry): void {

@@ -1,6 +1,7 @@
 /** One thread that runs seeds. Where it is told of a planted bug, it loads production code with that bug in it. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { bugs } from './bugs.ts'
+import type { Rates } from './options.ts'
 import { plant } from './plant.ts'
 import type { Result } from './simulate.ts'
 
@@ -8,6 +9,8 @@ import type { Result } from './simulate.ts'
 export interface WorkerData {
   /** The name of the bug to plant. */
   readonly bug?: string
+  /** Faults that happen more often than their seeds say, or less. */
+  readonly rates?: Partial<Rates>
 }
 
 /** What a thread is asked to run. */
@@ -17,16 +20,18 @@ export interface Order {
   readonly isDoubled: boolean
 }
 
-const { bug: name } = (workerData ?? {}) as WorkerData
+const { bug: name, rates } = (workerData ?? {}) as WorkerData
 const bug = bugs.find((each) => each.name === name)
 if (name !== undefined) plant(name)
 // Only now, so that what is planted is in what is loaded.
 const { simulate } = await import('./simulate.ts')
 
+const allRates = { ...bug?.rates, ...rates }
+
 async function run({ seed, isDoubled }: Order): Promise<Result> {
-  const result = await simulate(seed, bug?.rates)
+  const result = await simulate(seed, allRates)
   if (!isDoubled || result.failure) return result
-  const again = await simulate(seed, bug?.rates)
+  const again = await simulate(seed, allRates)
   if (again.digest === result.digest) return result
   const message = `Two runs of seed ${seed} differ: ${result.digest} and ${again.digest}.`
   return {

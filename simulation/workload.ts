@@ -1,10 +1,11 @@
-/** What people do with the app: single edits and bursts, batches, now here and now there. */
-import type { Draft } from '@tidemark/shared'
-import type { Judge } from './checks.ts'
+/** What people do with the app: facts and commands, one by one and in bursts, now here and now there, and second thoughts. */
+import type { Draft, EventId } from '@tidemark/shared'
+import type { App, Call } from './app.ts'
 import type { Device, Tab } from './device.ts'
+import { readEvent } from './lines.ts'
 import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
-import { audit, inventory, inventoryLog, isHandled, pickMax } from './topics.ts'
+import { audit, inventory, pickMax, shelfPrefix } from './topics.ts'
 import type { World } from './world.ts'
 
 /** Appends until all events of a run are appended, or the work is stopped. */
@@ -47,21 +48,82 @@ export class Workload {
 
   /** One event in this tab. */
   appendOne(device: Device, tab: Tab): Promise<void> {
-    return device.append(tab, [this.#draft()], false)
+    return device.app.append(tab, [this.#draft()], false)
   }
 
   #act(): void {
     const device = this.#random.pick(this.#devices)
     if (device.tabs.length === 0) return
-    const { burstShare, batchShare } = this.#options
+    const { burstShare, commandShare } = this.#options
     const times = this.#random.chance(burstShare) ? 2 + this.#random.below(12) : 1
     const everywhere = this.#random.chance(0.5)
+    const shelf = this.#random.chance(0.3 * Math.sign(commandShare)) ? this.#shelf() : undefined
     const chosen = this.#random.pick(device.tabs)
     for (let time = 0; time < times; time++) {
       const tab = everywhere ? this.#random.pick(device.tabs) : chosen
-      const drafts = this.#random.chance(batchShare) ? this.#batch() : [this.#draft()]
-      void device.append(tab, drafts, this.#random.chance(0.2))
+      if (shelf === undefined || times === 1) this.#actIn(device, tab)
+      else void device.app.execute(tab, this.#shelfCall(shelf), this.#random.chance(0.2))
     }
+  }
+
+  /** A fact, a command, or second thoughts. */
+  #actIn({ app }: Device, tab: Tab): void {
+    const { batchShare, commandShare } = this.#options
+    const isStrict = this.#random.chance(0.2)
+    if (this.#random.chance(0.15)) return this.#reconsider(app, tab)
+    if (this.#random.chance(commandShare)) return void app.execute(tab, this.#call(), isStrict)
+    const drafts = this.#random.chance(batchShare) ? this.#batch() : [this.#draft()]
+    const isResting = drafts[0]?.topic === inventory.name && this.#random.chance(0.05)
+    const after = isResting ? this.#recent(app) : undefined
+    void app.append(tab, drafts, isStrict, after)
+  }
+
+  #reconsider(app: App, tab: Tab): void {
+    if (this.#random.chance(0.3)) return void this.#regret(app, tab)
+    const refused = tab.client.refused.getSnapshot()
+    if (refused.length === 0 || this.#random.chance(0.5)) {
+      const id = this.#recent(app)
+      if (id) void app.withdraw(tab, id)
+      return
+    }
+    const { id, line, refusal } = this.#random.pick(refused)
+    const { stream } = readEvent(line)
+    const isDiscarded = this.#random.chance(0.3)
+    const answer = refusal.code === 'DEAD_LETTERED' ? 'compensate' : 'resubmit'
+    // A shelf is for commands only.
+    const remedy = isDiscarded || stream.startsWith(shelfPrefix) ? 'discard' : answer
+    const drafts = [inventory.stream(stream).Received(this.#amount(pickMax))]
+    void app.resolve(tab, id, remedy, drafts)
+  }
+
+  /** Takes back what was appended this very moment. */
+  async #regret(app: App, tab: Tab): Promise<void> {
+    await app.append(tab, [this.#inventoryDraft()], false)
+    const id = app.recent((ids) => ids.at(-1)!)
+    if (id) await app.withdraw(tab, id)
+  }
+
+  #recent(app: App): EventId | undefined {
+    return app.recent((ids) => this.#random.pick(ids))
+  }
+
+  #call(): Call {
+    if (this.#random.chance(0.3)) {
+      const key = `sku-${this.#random.below(this.#options.streams)}`
+      return { model: 'stock', command: 'count', key, input: this.#amount(pickMax) }
+    }
+    return this.#shelfCall(this.#shelf())
+  }
+
+  #shelf(): string {
+    return `${shelfPrefix}${this.#random.below(this.#options.shelves)}`
+  }
+
+  #shelfCall(key: string): Call {
+    const command = this.#random.pick(['fill', 'fill', 'take', 'takeInTwo'] as const)
+    // A few fillings are too big for the gateway, and with them goes what was taken from them.
+    const input = this.#amount(command === 'fill' ? pickMax * 1.2 : pickMax / 3)
+    return { model: 'shelf', command, key, input }
   }
 
   #batch(): readonly Draft[] {
@@ -89,19 +151,4 @@ export class Workload {
     this.#tags += 1
     return { tag: this.#tags, quantity: this.#random.below(Math.floor(below)), note }
   }
-}
-
-/** The state that each stream must have, folded here from what the gateway's disk holds. */
-export function expectedStock(judge: Judge, fold: (state: number, quantity: number) => number) {
-  const states = new Map<string, { digest: number; events: number }>()
-  for (const { event } of judge.entries(inventoryLog)) {
-    if (!isHandled(event.type)) continue
-    const { quantity } = event.data as { quantity: number }
-    const state = states.get(event.stream) ?? { digest: 0, events: 0 }
-    states.set(event.stream, {
-      digest: fold(state.digest, event.type === 'Picked' ? -quantity : quantity),
-      events: state.events + 1,
-    })
-  }
-  return states
 }

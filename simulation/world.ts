@@ -70,12 +70,23 @@ export class Life {
   readonly system: System
   readonly #world: World
   isOver = false
+  #frozenUntil = 0
 
   constructor(world: World, machine: Machine, name: string) {
     this.#world = world
     this.machine = machine
     this.name = name
     this.system = createSystem(world, this)
+  }
+
+  /** Nothing of it runs before this time. */
+  get frozenUntil(): number {
+    return this.#frozenUntil
+  }
+
+  /** A browser freezes a tab, and no other on that machine. */
+  freezeUntil(time: number): void {
+    this.#frozenUntil = Math.max(this.#frozenUntil, time)
   }
 
   /** The end, without a word to anybody. */
@@ -165,7 +176,8 @@ export class World {
 
   /** Puts what a frozen machine would do off to its waking, in the order in which it was due. */
   #isAsleep(next: Happening): boolean {
-    const wakesAt = next.life?.machine.frozenUntil ?? 0
+    const { life } = next
+    const wakesAt = life ? Math.max(life.frozenUntil, life.machine.frozenUntil) : 0
     if (wakesAt <= this.now) return false
     next.time = wakesAt
     next.tie = this.#putOff++ * Number.EPSILON

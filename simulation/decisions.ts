@@ -1,0 +1,97 @@
+/**
+ * What commands decide, judged from what the disks have committed: each command ends once, what was
+ * decided is accepted only on what it was decided on, and what commands guard holds in the log.
+ */
+import { fail } from './invariants.ts'
+import type { ReadEntry, ReadEvent } from './lines.ts'
+import { type Amount, shelfPrefix } from './topics.ts'
+
+/** What a batch says it was decided on. */
+export interface Ground {
+  readonly after?: string | undefined
+  readonly expectedRevision?: number | undefined
+}
+
+/** The model of all commands. */
+export class Decisions {
+  /** By command: how it was answered. */
+  readonly #denied = new Map<string, boolean>()
+  /** By command: the batch of it that is in the log, by its first event. */
+  readonly #accepted = new Map<string, string>()
+  /** By command: every batch that it was decided to be. */
+  readonly #attempts = new Map<string, Set<string>>()
+  readonly #levels = new Map<string, number>()
+
+  /** The app was told what became of its call. */
+  decide(command: string, isDenied: boolean): void {
+    this.#denied.set(command, isDenied)
+    if (isDenied && this.#attempts.has(command)) {
+      fail('I21', `${command} was denied, and the outbox holds what it decided.`)
+    }
+  }
+
+  /** An outbox holds this decision. `conflictOf` says where the gateway was when it refused an earlier one. */
+  attempt(
+    event: ReadEvent,
+    batch: readonly string[],
+    { expectedRevision = 0 }: Ground,
+    conflictOf: (id: string) => number | undefined,
+  ): void {
+    const [first] = batch
+    const command = commandOf(event)
+    if (command === undefined || first === undefined) return
+    if (this.#denied.get(command)) fail('I21', `${command} was denied, and is in an outbox.`)
+    const attempts = this.#attempts.get(command) ?? new Set<string>()
+    for (const before of attempts) {
+      const actual = conflictOf(before) ?? 0
+      if (expectedRevision >= actual) continue
+      fail('I7', `${command} is decided again on ${expectedRevision}, where ${actual} was known.`)
+    }
+    this.#attempts.set(command, attempts.add(first))
+  }
+
+  /** A log holds this. `batch` is what it was appended with. */
+  commit(entry: ReadEntry, batch: readonly string[], ground: Ground, isAccepted: IsAccepted): void {
+    const { event, revision } = entry
+    const { after, expectedRevision } = ground
+    this.#checkOnce(event, batch)
+    this.#checkLevel(event)
+    if (event.id !== batch[0]) return
+    if (after !== undefined && !isAccepted(after)) {
+      fail('I7', `${event.id} is accepted, and ${after}, which it rests on, is not.`)
+    }
+    if (expectedRevision !== undefined && revision !== expectedRevision + 1) {
+      fail('I7', `${event.id} was decided on ${expectedRevision} and has become ${revision}.`)
+    }
+  }
+
+  /** A command may be decided many times, and is accepted as one of them. */
+  #checkOnce(event: ReadEvent, [first = event.id]: readonly string[]): void {
+    const command = commandOf(event)
+    if (command === undefined) return
+    const before = this.#accepted.get(command)
+    if (before !== undefined && before !== first) {
+      fail('I21', `${command} is accepted as ${before} and as ${first}.`)
+    }
+    this.#accepted.set(command, first)
+  }
+
+  /** All who write to a shelf decide on its level, so it is never less than nothing. */
+  #checkLevel({ stream, type, data, id }: ReadEvent): void {
+    if (!stream.startsWith(shelfPrefix)) return
+    const { quantity } = data as Amount
+    const change = type === 'Stocked' ? quantity : type === 'Taken' ? -quantity : 0
+    const level = (this.#levels.get(stream) ?? 0) + change
+    if (level < 0) fail('I22', `${id} leaves ${stream} at ${level}.`)
+    this.#levels.set(stream, level)
+  }
+}
+
+type IsAccepted = (id: string) => boolean
+
+/** Commands are known by the correlation that the app gives them. */
+export const commandPrefix = 'command-'
+
+/** What answers a refused command belongs to its conversation, and has it as its cause. */
+const commandOf = ({ correlationId, causationId }: ReadEvent): string | undefined =>
+  correlationId?.startsWith(commandPrefix) && causationId === undefined ? correlationId : undefined
