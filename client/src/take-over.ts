@@ -14,10 +14,11 @@ const living = new Map<string, Set<() => void>>()
  */
 export function takeOver(database: string, close: () => void, signal: AbortSignal): void {
   for (const closeOlder of living.get(database) ?? []) closeOlder()
-  void Promise.resolve().then(() => {
+  const settle = (): void => {
     if (signal.aborted) return
     const known = living.get(database) ?? new Set()
     living.set(database, known.add(close))
     signal.addEventListener('abort', () => known.delete(close), { once: true })
-  })
+  }
+  void Promise.resolve().then(settle)
 }

@@ -143,7 +143,7 @@ test('[Y1] it serves what the file exports, in any scope, believes who says who 
   expect(await dev.stop()).toBe(0)
 })
 
-test('[Y1] the topics of exported models are served, also where another file defines them', async () => {
+test('[Y1, Y5] the topics of exported models are served, also where another file defines them, and a changed fold is named', async () => {
   await save(events('quantity: z.int()'), 'inventory.ts')
   const model = (fold: string) => `${head}
 import { inventory } from './inventory.ts'

@@ -178,7 +178,7 @@ const shows = (page: Page, text: string, timeout = 10_000) =>
 const statusOf = (page: Page) => page.evaluate(() => window.device.status())
 const append = (page: Page) => page.evaluate(() => window.device.append())
 
-test('[Y6] editing the events file twenty times leaves one database, one socket and the outbox, and each event is accepted once', async () => {
+test('[Y5, Y6] editing the events file twenty times shows each new fold, leaves one database, one socket and the outbox, and each event is accepted once', async () => {
   const port = await findPort()
   const page = await openApp(port)
   let loads = 0
