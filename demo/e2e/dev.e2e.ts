@@ -1,12 +1,13 @@
 /** The development loop as a process, with devices, while its events file is edited. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { ServiceBusClient } from '@azure/service-bus'
 import { createClient, memoryStore } from '@tidemark/client'
-import type { Topic } from '@tidemark/shared'
-import { topic } from '@tidemark/shared'
+import { type Topic, topic } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import * as z from 'zod'
 import { findPort } from './rig.ts'
@@ -40,15 +41,7 @@ const events = (quantity: string, more = '') => `${head}
 export const inventory = topic('inventory', { StockReceived: z.object({ ${quantity} }) ${more} })
 `
 
-/** A process of the command line, and what it says. */
-interface Dev {
-  readonly child: ChildProcess
-  readonly port: number
-  /** Resolves when it has said this since the last time that somebody waited. */
-  says(text: string): Promise<string>
-  stop(signal?: NodeJS.Signals): Promise<number | null>
-}
-
+/** Runs the command line as a process. `says` resolves when it has said something since the last time. */
 function run(program: string, ...args: string[]) {
   const child = spawn(process.execPath, ['-C', '@tidemark/source', program, 'dev', ...args], {
     cwd: folder,
@@ -85,12 +78,12 @@ function run(program: string, ...args: string[]) {
 }
 
 /** Starts the loop and waits until it serves. */
-async function startDev(port: number, ...more: string[]): Promise<Dev> {
+async function startDev(port: number, ...more: string[]) {
   const program = more.includes('--answering') ? answering : cli
   const flags = more.filter((flag) => flag !== '--answering')
   const dev = run(program, 'events.ts', '--port', String(port), '--bus-port', '0', ...flags)
-  await dev.says('Ctrl-C ends it.')
-  return { ...dev, port }
+  const welcome = await dev.says('Ctrl-C ends it.')
+  return { ...dev, port, welcome }
 }
 
 const inventory = topic('inventory', {
@@ -113,6 +106,27 @@ function openDevice(port: number, topics: readonly Topic[] = [inventory], user =
   const receive = (data: Record<string, unknown>) =>
     client.append(inventory.stream('sku-1').StockReceived(data))
   return { client, receive, entries: () => client.entries(inventory) }
+}
+
+/** The status with which a page of an origin is answered that asks for a WebSocket. */
+function connectFrom(origin: string, port: number): Promise<number | undefined> {
+  const headers = {
+    origin,
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  }
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path: '/sync', headers })
+    asked.once('upgrade', ({ statusCode }, socket) => {
+      socket.destroy()
+      resolve(statusCode)
+    })
+    asked.once('response', ({ statusCode }) => resolve(statusCode))
+    asked.once('error', reject)
+    asked.end()
+  })
 }
 
 const accepted = async (appended: Promise<{ readonly settled: Promise<{ type: string }> }>) =>
@@ -143,6 +157,24 @@ test('[Y1] it serves what the file exports, in any scope, believes who says who 
   expect(await dev.stop()).toBe(0)
 })
 
+test('[Y1] it says that it is for development, hears pages of this machine alone, and has a bus for services', async () => {
+  await save(events('quantity: z.int()'))
+  const dev = await startDev(await findPort(), '--consumer', 'purchasing')
+  expect(dev.welcome).toContain('FOR DEVELOPMENT ONLY')
+  const answers = ['http://localhost:5173', 'http://[::1]:5173', 'https://shop.example'].map(
+    (origin) => connectFrom(origin, dev.port),
+  )
+  expect(await Promise.all(answers)).toEqual([101, 101, 403])
+
+  const { receive } = openDevice(dev.port)
+  const { ids } = await receive({ quantity: 1 })
+  const bus = new ServiceBusClient(/Endpoint=sb:\S+/.exec(dev.welcome)?.[0] ?? '')
+  closing.push(() => bus.close())
+  const purchasing = await bus.acceptNextSession('inventory', 'purchasing')
+  const [message] = await purchasing.receiveMessages(1)
+  expect(message).toMatchObject({ messageId: ids[0], body: { quantity: 1 } })
+})
+
 test('[Y1, Y5] the topics of exported models are served, also where another file defines them, and a changed fold is named', async () => {
   await save(events('quantity: z.int()'), 'inventory.ts')
   const model = (fold: string) => `${head}
@@ -150,8 +182,10 @@ import { inventory } from './inventory.ts'
 export const item = model(inventory, { version: 1, initial: 0, on: { StockReceived: ${fold} } })`
   await save(model('(state) => state + 1'))
   const dev = await startDev(await findPort())
-  const { receive } = openDevice(dev.port)
+  const { client, receive } = openDevice(dev.port)
   expect(await accepted(receive({ quantity: 1 }))).toBe('accepted')
+  const links = new Set<string>()
+  client.status.subscribe(() => links.add(client.status.getSnapshot().link))
 
   // A fold is the devices' affair: it is named, and no link is cut for it.
   await save(model('(state) => state + 2'))
@@ -160,6 +194,7 @@ export const item = model(inventory, { version: 1, initial: 0, on: { StockReceiv
   await save(events('quantity: z.int().positive()'), 'inventory.ts')
   await dev.says('~ quantity  integer → integer (exclusiveMinimum 0)  breaking')
   expect(await accepted(receive({ quantity: 0 }))).toBe('refused')
+  expect([...links]).toEqual(['online'])
 })
 
 test('[Y2] a file that cannot be read changes nothing, and the next good save goes on', async () => {

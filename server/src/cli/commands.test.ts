@@ -103,6 +103,7 @@ const wrong: readonly [string, RegExp][] = [
   ['dev', /dev takes one FILE/],
   ['dev a.ts b.ts', /dev takes one FILE/],
   ['dev a.ts --port much', /--port is a whole number/],
+  ['dev a.ts --consumer a/b', /--consumer is a name/],
 ]
 
 test.each(wrong)(

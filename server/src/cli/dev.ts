@@ -1,5 +1,6 @@
 /** `tidemark dev`: gateway, broker and watcher for an app that is being written. */
 import { resolve } from 'node:path'
+import { namePattern } from '@tidemark/shared'
 import { runDev } from '../dev/dev.ts'
 import { BadInput, type Command, CommandFailed, readArgs, readNumber } from './command.ts'
 import { loadDescribersOf } from './describers.ts'
@@ -44,6 +45,12 @@ export const dev: Command = {
     const { cwd, system, signal, ask, out } = terminal
     const file = resolve(cwd, named)
     const port = readNumber('port', values.port, 0, 65_535)
+    const unnamed = values.consumer.find((name) => !namePattern.test(name) || name.length > 50)
+    if (unnamed !== undefined) {
+      throw new BadInput(
+        `--consumer is a name of at most 50 letters, digits, dots, dashes and underscores, not "${unnamed}".`,
+      )
+    }
     const busPort = readNumber('bus-port', values['bus-port'], 0, 65_535)
     const settings = {
       file,
