@@ -63,6 +63,11 @@ export class App {
     return this.#newest.length > 0 ? pick(this.#newest) : undefined
   }
 
+  /** What it had in memory is gone. */
+  forget(): void {
+    this.#newest.length = 0
+  }
+
   /** Appends facts. `after` says that they rest on that event. */
   append(tab: Tab, drafts: readonly Draft[], isStrict: boolean, after?: EventId): Promise<void> {
     const ground = after !== undefined && !this.#resolved.has(after) ? { after } : {}

@@ -6,6 +6,7 @@
 import type {
   Broker,
   Message,
+  PeekableBroker,
   PublishResult,
   Received,
   Receiver,
@@ -106,6 +107,11 @@ export class BrokerHost {
     }
   }
 
+  /** The port as an operator's tool has it, who looks into dead letters: at once, and without faults. */
+  brokerForOperator(life: Life): PeekableBroker {
+    return createMemoryBroker({ system: life.system, namespace: this.#namespace })
+  }
+
   /** A process is gone. Its links are dropped when the broker notices; what it held stays locked till then. */
   drop(life: Life): void {
     const client = this.#clients.get(life)
@@ -194,7 +200,8 @@ export class BrokerHost {
     const { random, history } = this.#options
     if (isIngest && settlement.type !== 'abandon') {
       history.note(`${life.name} settles ${message.id} ${settlement.type}`)
-      history.state({ type: 'settled', id: message.id })
+      // A message that was redriven has an id of its own.
+      history.state({ type: 'settled', id: String(message.attributes['id'] ?? message.id) })
     }
     await life.pause(this.#delay())
     const isForgotten = random.chance(this.faults.forgetShare)

@@ -235,4 +235,35 @@ export const busBugs: readonly Bug[] = [
     caughtBy: ['I16'],
     seeds: 10,
   },
+  {
+    name: 'a relay that has lost its lease saves its cursor all the same',
+    edits: one(
+      'server/src/log/memory.ts',
+      'if (this.#leases.get(lease.name)?.term !== lease.term) {',
+      'if (!this.#leases.has(lease.name)) {',
+    ),
+    caughtBy: ['I19', 'I16'],
+    seeds: 60,
+    rates: { gatewayFreeze: 15_000 },
+  },
+  {
+    name: 'a dead letter is completed before it is sent again',
+    edits: one(
+      'server/src/operate/broker-dead-letters.ts',
+      'const [refused] = await broker.publish(topic, [toResend(found, subscription)])\n        if (refused) throw refused',
+      'void [toResend(found, subscription)]',
+    ),
+    caughtBy: ['I15'],
+    seeds: 60,
+  },
+  {
+    name: 'a dead letter is sent again by everybody who asks for it',
+    edits: one(
+      'server/src/operate/broker-dead-letters.ts',
+      "return isDone ? 'done' : 'gone'",
+      "void isDone\n    return 'done'",
+    ),
+    caughtBy: ['I15'],
+    seeds: 60,
+  },
 ]

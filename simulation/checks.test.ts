@@ -85,6 +85,7 @@ const published = (id: string): Fact => ({ type: 'published', log, id })
 const relayed = (upTo: number, ...parked: string[]): Fact => ({
   type: 'relayed',
   log,
+  term: 1,
   upTo,
   parked,
 })

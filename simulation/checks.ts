@@ -367,8 +367,14 @@ export class Judge {
     publishedRevision.set(stream, entry.revision)
   }
 
-  #seeRelayed({ log, upTo, parked }: Extract<Fact, { type: 'relayed' }>): void {
-    const { entries, published } = this.#truth.log(log)
+  #seeRelayed({ log, term = 0, upTo, parked }: Extract<Fact, { type: 'relayed' }>): void {
+    const known = this.#truth.log(log)
+    const { entries, published, relayed } = known
+    if (term < relayed.term) {
+      fail('I19', `A relay saves under term ${term}, and there was ${relayed.term}.`)
+    }
+    if (upTo < relayed.upTo) fail('I16', `The relay goes back from ${relayed.upTo} to ${upTo}.`)
+    known.relayed = { term, upTo }
     for (const { event, source } of entries.slice(0, upTo)) {
       if (source !== 'client' || published.has(event.id) || parked.includes(event.stream)) continue
       fail('I16', `The relay is past ${event.id}, which no broker has.`)

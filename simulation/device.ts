@@ -120,6 +120,7 @@ export class Device {
   async cutPower(): Promise<void> {
     this.#options.history.note(`${this.name} loses power`)
     for (const tab of this.#tabs) this.#end(tab)
+    this.app.forget()
     await this.disk.cutPower()
   }
 

@@ -35,7 +35,7 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
   gatewayCrash: ({ installation }) => installation.crashGateway(),
   gatewayStop: ({ installation }) => installation.stopGateway(),
   gatewayFreeze: ({ installation, world }, random) => {
-    installation.gatewayMachine.freezeUntil(world.now + random.exponential(10_000))
+    random.pick(installation.gatewayMachines).freezeUntil(world.now + random.exponential(10_000))
   },
   serviceCrash: ({ installation }) => installation.crashService(),
   tabCrash: ({ devices, world }, random) => {
@@ -74,7 +74,7 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     network.silence(random.pick(devices).name, random.pick(['client', 'gateway', 'both'])),
   reset: ({ devices, network }, random) => network.reset(random.pick(devices).name),
   clockJump: ({ devices, installation }, random) => {
-    const machines = [installation.gatewayMachine, ...devices.map(({ machine }) => machine)]
+    const machines = [...installation.gatewayMachines, ...devices.map(({ machine }) => machine)]
     random.pick(machines).clock.offsetMs += random.between(-1, 1) * random.exponential(3_600_000)
   },
   logFull: ({ installation, world }, random) =>
@@ -107,7 +107,7 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     forAWhile(world, random, minute, (isMissing) => (installation.broker.isMissing = isMissing)),
   serviceFreeze: ({ installation, world }, random) =>
     installation.freezeService(world.now + random.exponential(8_000)),
-  redrive: ({ installation }) => installation.redriveHeld(),
+  redrive: ({ installation }) => installation.redrive('all'),
   hint: ({ devices }, random) => random.pick(devices).hints.hint(),
   offlineSwitch: ({ devices, world }, random) => {
     const device = random.pick(devices)

@@ -100,10 +100,11 @@ export type Fact =
     }
   /** The broker has stored a message that the relay sent. */
   | { readonly type: 'published'; readonly log: LogName; readonly id: string }
-  /** The relay's cursor has moved. */
+  /** A relay's cursor has moved, under this term of its lease where that is known. */
   | {
       readonly type: 'relayed'
       readonly log: LogName
+      readonly term?: number
       readonly upTo: number
       readonly parked: readonly string[]
     }

@@ -7,17 +7,17 @@ import type { Log } from '@tidemark/server/log/log'
 import { memoryLog } from '@tidemark/server/log/memory'
 import { sqliteLog } from '@tidemark/server/log/sqlite'
 import { defaultLimits, type System } from '@tidemark/shared'
-import { BrokerHost, gatewaySubscription } from './broker.ts'
+import { BrokerHost, gatewaySubscription, serviceSubscription } from './broker.ts'
 import type { History } from './history.ts'
 import { LogDisk } from './log-disk.ts'
 import type { Network } from './network.ts'
+import { redriveAll, type Which } from './operator.ts'
 import { batchEventsMax, type Options } from './options.ts'
 import type { Random } from './random.ts'
-import { listAside, redrive } from '@tidemark/server/consumer/park'
 import { runService, serviceName } from './service.ts'
 import { ServiceDisk } from './service-disk.ts'
-import { audit, strictInventory } from './topics.ts'
-import { type Life, Machine, startOfTime, type World } from './world.ts'
+import { audit, inventory, strictInventory } from './topics.ts'
+import { type Life, Machine, type World } from './world.ts'
 
 /** What a server's side is made of. */
 export interface InstallationOptions {
@@ -40,11 +40,11 @@ const restartMsMean = 3_000
 /** A folder whose files never wait for a disk, where there is one: durability is not what this world lacks. */
 const sharedMemory = '/dev/shm'
 
-/** One gateway, its disk, the broker, and a service of several processes. */
+/** Gateways that share a disk, the broker, and a service of several processes. */
 export class Installation {
   readonly disk: LogDisk
   readonly broker: BrokerHost
-  readonly gatewayMachine = new Machine(host)
+  readonly gatewayMachines: readonly Machine[]
   /** Topics that nobody may append to for now, devices that are refused for good, and those that may not read. */
   readonly held = new Set<string>()
   readonly refused = new Set<string>()
@@ -57,12 +57,17 @@ export class Installation {
   readonly #serviceMachines: readonly Machine[]
   readonly #serviceLives = new Map<Machine, Life>()
   #folder: string | undefined
-  #running: Running | undefined
+  readonly #running = new Map<Machine, Running>()
+  readonly #operatorMachine = new Machine('operator')
 
   constructor(options: InstallationOptions) {
     this.#options = options
     const { world, random, history } = options
-    const { logDisk, deafShare, broker } = options.options
+    const { logDisk, deafShare, broker, gateways } = options.options
+    this.gatewayMachines = Array.from(
+      { length: gateways },
+      (_, index) => new Machine(index === 0 ? host : `${host}-${index + 1}`),
+    )
     this.disk = new LogDisk({
       world,
       random: random.fork('log disk'),
@@ -95,15 +100,17 @@ export class Installation {
 
   /** Starts what is not running. */
   start(): void {
-    if (!this.#running) this.#startGateway()
+    for (const machine of this.gatewayMachines) {
+      if (!this.#running.has(machine)) this.#startGateway(machine)
+    }
     for (const machine of this.#serviceMachines) {
       if (!this.#serviceLives.has(machine)) this.#startService(machine)
     }
   }
 
-  /** Kills the gateway; it comes back by itself after a while, maybe before anybody has noticed. */
+  /** Kills a gateway; it comes back by itself after a while, maybe before anybody has noticed. */
   async crashGateway(): Promise<void> {
-    const running = this.#running
+    const running = this.#pickRunning()
     if (!running) return
     this.#options.history.note(`${running.life.name} is killed`)
     this.#endGateway(running)
@@ -112,9 +119,9 @@ export class Installation {
     this.#restart()
   }
 
-  /** Asks the gateway to go, as a deployment does. */
+  /** Asks a gateway to go, as a deployment does. */
   stopGateway(): void {
-    const running = this.#running
+    const running = this.#pickRunning()
     if (!running) return
     const { world, history, onError, random } = this.#options
     history.note(`${running.life.name} is asked to stop`)
@@ -127,25 +134,28 @@ export class Installation {
     world.after(8_000 + random.exponential(2_000), end)
   }
 
-  /** Offers what the relay has parked to the broker again, as an operator does once it is mended. */
-  async redriveParked(): Promise<void> {
-    for (const { log, stream } of await this.disk.parked()) {
-      this.#running?.gateway.redrive(log, stream)
-    }
-  }
-
-  /** Lets parked streams of the service try again: somebody asks for it twice at once. */
-  async redriveHeld(): Promise<void> {
+  /** Lets what waits for a person try again: what the relay has parked, or everything. */
+  redrive(which: Which): Promise<void> {
     const { world, history } = this.#options
-    const { processed } = this.orders
-    for (const key of this.orders.parkedKeys()) {
-      const act = { by: 'operator', now: Math.floor(startOfTime + world.now) }
-      const [first] = await listAside(processed, serviceName, key, 1)
-      const done = await Promise.all([1, 2].map(() => redrive(processed, serviceName, key, act)))
-      const times = done.filter(Boolean).length
-      history.note(`${key} is redriven ${times} times`)
-      if (first && times > 0) history.state({ type: 'redriven', id: first.id, times })
-    }
+    const life = this.#operatorMachine.begin(world)
+    return redriveAll(
+      {
+        history,
+        log: this.disk.logFor(life),
+        topics: [inventory, audit],
+        broker: this.broker.brokerForOperator(life),
+        consumers: [
+          {
+            name: serviceName,
+            topic: inventory,
+            subscription: serviceSubscription,
+            processed: this.orders.processed,
+          },
+        ],
+        system: life.system,
+      },
+      which,
+    )
   }
 
   /** Kills a process of the service; it comes back on what is stored. */
@@ -192,16 +202,20 @@ export class Installation {
     world.after(random.exponential(restartMsMean), () => this.start())
   }
 
+  #pickRunning(): Running | undefined {
+    return this.#running.get(this.#options.random.pick(this.gatewayMachines))
+  }
+
   #endGateway({ life }: Running): void {
     life.end()
-    this.#running = undefined
+    this.#running.delete(life.machine)
     this.#options.network.drop(life)
     this.broker.drop(life)
   }
 
-  #startGateway(): void {
+  #startGateway(machine: Machine): void {
     const { world, network, history, options } = this.#options
-    const life = this.gatewayMachine.begin(world)
+    const life = machine.begin(world)
     history.note(`${life.name} starts`)
     const gateway = createGateway({
       log: this.disk.logFor(life),
@@ -219,7 +233,7 @@ export class Installation {
         unappliedBytesMax: options.unappliedBytesMax,
       },
     })
-    this.#running = { life, gateway }
+    this.#running.set(machine, { life, gateway })
     network.listen(host, life, (socket) => {
       const connection = gateway.connect(socket)
       return {

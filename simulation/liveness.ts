@@ -54,7 +54,11 @@ export class Liveness {
     while (this.#late() !== undefined) {
       if (world.now >= deadline) throw this.#late() ?? new Error('unreachable')
       if (world.now >= redriveAt) {
-        await installation.redriveParked()
+        // What services have set aside waits until somebody has mended them.
+        await world.runThrough(
+          deadline,
+          installation.redrive(installation.isMended ? 'all' : 'relay'),
+        )
         redriveAt = world.now + 10_000
       }
       await world.runUntil(Math.min(deadline, world.now + 250))
@@ -102,12 +106,8 @@ export class Liveness {
         const deadline = world.now + settleMs
         let compared = 'unsure'
         while (compared === 'unsure' && world.now < deadline) {
-          const comparing = compareShown(judge, device, tab)
-          let isOver = false
-          const end = () => void (isOver = true)
-          comparing.then(end, end)
-          await world.runUntil(deadline, () => isOver)
-          compared = await comparing
+          compared =
+            (await world.runThrough(deadline, compareShown(judge, device, tab))) ?? 'unsure'
         }
         if (compared === 'unsure') {
           throw new Violation('L2', `${tab.life.name} does not come up to its disk.`)
@@ -162,6 +162,8 @@ export class Liveness {
     if (unfinished) return new Violation('L5', `At the service ${unfinished}.`)
     const parked = isMended ? orders.parkedKeys().length : 0
     if (parked > 0) return new Violation('L5', `${parked} streams of the service are parked.`)
+    const dead = isMended ? broker.deadLetters().length : 0
+    if (dead > 0) return new Violation('L5', `${dead} dead letters are left at the broker.`)
     if (broker.waiting > 0) return new Violation('L5', `${broker.waiting} messages wait.`)
     const elsewhere = new Set([...orders.aside(), ...broker.deadLetters()])
     const undone = judge.undone(inventoryLog, (id) => elsewhere.has(id))

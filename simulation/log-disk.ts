@@ -80,7 +80,7 @@ export class LogDisk {
       saveRelayed: (lease, log, progress) =>
         write(
           (image) => image.saveRelayed(lease, log, progress),
-          () => this.#tellRelayed(log, progress),
+          () => this.#tellRelayed(lease, log, progress),
         ),
       remedy: (log, remedy, record) => write((image) => image.remedy(log, remedy, record)),
       audit: (record) => write((image) => image.audit(record)),
@@ -97,16 +97,6 @@ export class LogDisk {
       this.#options.history.state({ type: 'reread', log, lines })
       this.#told.set(logKey(log), lines.length as Position)
     }
-  }
-
-  /** The streams that the relay has stopped at. */
-  async parked(): Promise<readonly { readonly log: LogName; readonly stream: string }[]> {
-    const all = []
-    for (const log of await this.#image.logs()) {
-      const { parked } = await this.#image.relayed(log)
-      all.push(...parked.map(({ stream }) => ({ log, stream })))
-    }
-    return all
   }
 
   /** What a crash takes with it: nothing, unless the disk lies. */
@@ -182,12 +172,13 @@ export class LogDisk {
     }
   }
 
-  async #tellRelayed(log: LogName, { cursor }: RelayProgress): Promise<void> {
+  async #tellRelayed({ term }: Lease, log: LogName, { cursor }: RelayProgress): Promise<void> {
     const { parked } = await this.#image.relayed(log)
     this.#options.history.note(`relay has brought ${logKey(log)} up to ${cursor}`)
     this.#options.history.state({
       type: 'relayed',
       log,
+      term,
       upTo: cursor,
       parked: parked.map(({ stream }) => stream),
     })

@@ -82,6 +82,11 @@ const textOf = (message: string | Uint8Array): string =>
 
 const silent: SocketHandlers = { onOpen() {}, onMessage() {}, onClose() {} }
 
+interface Listener {
+  readonly life: Life
+  readonly accept: Accept
+}
+
 /** All connections there are, and the faults that befall them. */
 export class Network {
   faults: NetworkFaults
@@ -91,7 +96,7 @@ export class Network {
   onReceived: (heard: Overheard) => void = () => {}
   readonly #world: World
   readonly #random: Random
-  readonly #hosts = new Map<string, { readonly life: Life; readonly accept: Accept }>()
+  readonly #hosts = new Map<string, Listener[]>()
   readonly #connections = new Set<Connection>()
   /** Machines that are cut off, from whom, as `machine` or `machine>host` and `host>machine`. */
   readonly #cuts = new Set<string>()
@@ -103,9 +108,16 @@ export class Network {
     this.faults = faults
   }
 
-  /** Opens `host` to connections for as long as `life` lasts. */
+  /** Opens `host` to connections for as long as `life` lasts. Several share them. */
   listen(host: string, life: Life, accept: Accept): void {
-    this.#hosts.set(host, { life, accept })
+    const others = (this.#hosts.get(host) ?? []).filter((each) => !each.life.isOver)
+    this.#hosts.set(host, [...others, { life, accept }])
+  }
+
+  /** Whoever a balancer hands the next connection to. */
+  #listener(host: string): Listener | undefined {
+    const all = (this.#hosts.get(host) ?? []).filter(({ life }) => !life.isOver)
+    return all.length > 1 ? this.#random.pick(all) : all[0]
   }
 
   /** The connections of a machine on which both sides still hear each other. */
@@ -226,7 +238,7 @@ export class Network {
     const { client, host } = connection
     if (client.life.isOver || !client.isOpen) return
     const name = client.life.machine.name
-    const listener = this.#hosts.get(host)
+    const listener = this.#listener(host)
     if (this.#cuts.has(`${name}>`) || this.#cuts.has(`>${name}`)) {
       this.#world.after(this.#random.between(1_000, dialMsMax), () =>
         this.#tell(connection, client),
@@ -234,7 +246,7 @@ export class Network {
       return
     }
     const isRefused = this.#random.chance(this.faults.refusedShare)
-    if (!listener || listener.life.isOver || isRefused) return this.#tell(connection, client)
+    if (!listener || isRefused) return this.#tell(connection, client)
     const accept = () => this.#accept(connection, listener.life, listener.accept)
     this.#world.after(this.#delay(), accept, listener.life)
   }

@@ -175,7 +175,7 @@ async function play(stage: Stage): Promise<number> {
   workload.stop()
   stopComparing()
   stopFaults()
-  const machines = [installation.gatewayMachine, ...devices.map(({ machine }) => machine)]
+  const machines = [...installation.gatewayMachines, ...devices.map(({ machine }) => machine)]
   const tabs = devices.flatMap((device) => device.tabs.map(({ life }) => life))
   const wakings = [...machines, ...tabs].map(({ frozenUntil }) => frozenUntil)
   await world.runUntil(Math.max(world.now, installation.serviceFrozenUntil, ...wakings))
@@ -185,7 +185,6 @@ async function play(stage: Stage): Promise<number> {
   const healedMs = world.now - startOfHealing
   // Only now somebody mends what always failed: until then it had to be parked, and told.
   installation.isMended = true
-  await installation.redriveHeld()
   await liveness.converge(options)
   await liveness.compareStates()
   await liveness.probe(workload)

@@ -36,6 +36,8 @@ export interface Known {
   readonly orders: Map<string, number>
   readonly published: Set<string>
   readonly publishedRevision: Map<string, number>
+  /** How far a relay has brought it, and under which term. */
+  relayed: { readonly term: number; readonly upTo: number }
 }
 
 /** Where an event stands. */
@@ -95,6 +97,7 @@ export class Truth {
       orders: new Map<string, number>(),
       published: new Set<string>(),
       publishedRevision: new Map<string, number>(),
+      relayed: { term: 0, upTo: 0 },
     }
     this.#logs.set(key, known)
     return known

@@ -174,6 +174,15 @@ export class World {
     if (!isDone?.()) this.now = Math.max(this.now, time)
   }
 
+  /** Lets things happen until this has settled, but not beyond `time`: then the answer is `undefined`. */
+  async runThrough<T>(time: number, doing: Promise<T>): Promise<T | undefined> {
+    let isOver = false
+    const end = () => void (isOver = true)
+    doing.then(end, end)
+    await this.runUntil(time, () => isOver)
+    return isOver ? await doing : undefined
+  }
+
   /** Puts what a frozen machine would do off to its waking, in the order in which it was due. */
   #isAsleep(next: Happening): boolean {
     const { life } = next
