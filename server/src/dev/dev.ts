@@ -65,18 +65,21 @@ export async function runDev(options: DevOptions, signal: AbortSignal): Promise<
 async function keepServing(loop: Loop, signal: AbortSignal): Promise<void> {
   const { loader, gateway, options } = loop
   const watch = createWatch(options.system)
-  while (!signal.aborted) {
-    const offer = await judge(loop)
-    await watch.changed(loader.texts, AbortSignal.any([signal, offer.taken]))
-    offer.withdraw()
-    if (signal.aborted) break
-    if (!offer.taken.aborted) await reload(loop)
-    else {
-      await gateway.reset()
-      options.say('The log is empty now. Devices start from its beginning.')
+  try {
+    while (!signal.aborted) {
+      const offer = await judge(loop)
+      await watch.changed(loader.texts, AbortSignal.any([signal, offer.taken]))
+      offer.withdraw()
+      if (signal.aborted) return
+      if (!offer.taken.aborted) await reload(loop)
+      else {
+        await gateway.reset()
+        options.say('The log is empty now. Devices start from its beginning.')
+      }
     }
+  } finally {
+    watch.close()
   }
-  watch.close()
 }
 
 /** Serves the file as it is now, where it can be read. */
