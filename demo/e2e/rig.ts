@@ -13,6 +13,8 @@ import { findChromium } from './chromium.ts'
 export interface BrowserOptions {
   /** Keep a page that was left as it is, to come back to: what people's browsers do, and Playwright's do not. */
   readonly keepsLeftPages?: boolean
+  /** What is done with its page before the app is in it. */
+  readonly before?: (page: Page) => Promise<unknown>
 }
 
 /** A running demo, and what to open it with. */
@@ -40,7 +42,7 @@ export async function startRig(stockFile: string): Promise<Rig> {
   const browsers: BrowserContext[] = []
   const openPage = async (
     path: string,
-    { keepsLeftPages = false }: BrowserOptions = {},
+    { keepsLeftPages = false, before }: BrowserOptions = {},
   ): Promise<Page> => {
     const { executablePath, args, env } = await findChromium()
     const profile = await mkdtemp(join(folder, 'profile-'))
@@ -55,6 +57,7 @@ export async function startRig(stockFile: string): Promise<Rig> {
     browsers.push(browser)
     browser.setDefaultTimeout(actionMsMax)
     const page = browser.pages()[0] ?? (await browser.newPage())
+    await before?.(page)
     await page.goto(`${world.url}/${path}`)
     return page
   }
