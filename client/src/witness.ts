@@ -68,7 +68,8 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
     const waiting = events > 0 ? { events, since: since ?? system.now() } : undefined
     const memory: Memory = { incarnation, waiting, lost }
     witness.write(waiting || lost ? JSON.stringify(memory) : undefined)
-    status.patch({ lost })
+    // What was read again is another object; only another loss is news.
+    if (!isSame(lost, status.getSnapshot().lost)) status.patch({ lost })
   }
   const writeSoon = (): void => {
     if (cancel) return
@@ -83,8 +84,9 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
     const { pending, leader } = status.getSnapshot()
     // One tab asks for all: some browsers put the question to the person.
     if (pending > 0 && leader && !isAsked) void ask()
-    if (pending !== counted) writeSoon()
+    if (pending === counted) return
     counted = pending
+    writeSoon()
   }
   const ask = async (): Promise<void> => {
     isAsked = true
@@ -142,6 +144,9 @@ function recall(witness: Witness): Memory | undefined {
     return undefined
   }
 }
+
+const isSame = (a: Lost | undefined, b: Lost | undefined): boolean =>
+  a?.events === b?.events && a?.since === b?.since
 
 const sum = (a: Lost | undefined, b: Lost | undefined): Lost | undefined =>
   a && b ? { events: a.events + b.events, since: Math.min(a.since, b.since) } : (a ?? b)
