@@ -50,8 +50,8 @@ const conflict = (id: string, actual: number): Fact => {
     answer: { type: 'refused', code: 'REVISION_CONFLICT', actual },
   }
 }
-const holds = (pending: string[], refused: string[] = []): Fact => {
-  const listed = refused.map((id) => ({ id, code: 'REVISION_CONFLICT' }))
+const holds = (pending: string[], refused: string[] = [], code = 'OUT_OF_STOCK'): Fact => {
+  const listed = refused.map((id) => ({ id, code }))
   return { type: 'device', device, pending, refused: listed, logs: [] }
 }
 const resolved = (id: string): Fact => ({ type: 'resolved', device, ids: [id] })
@@ -151,6 +151,11 @@ const bad: readonly (readonly [Invariant, string, readonly Fact[]])[] = [
     'I21',
     'told to be withdrawn, and pending',
     [appended(claim(a)), { type: 'told', id: a, answer: { type: 'withdrawn' } }],
+  ],
+  [
+    'I21',
+    'given up after one decision',
+    [appended(claim(a)), conflict(a, 3), holds([], [a], 'REVISION_CONFLICT')],
   ],
   ['I22', 'less than nothing', [appended(claim(a, taken)), committed(1, claim(a, taken))]],
   ['I14', 'superseded and still pending', [appended(claim(a)), left('superseded', a), holds([a])]],

@@ -50,6 +50,12 @@ export class Decisions {
     this.#attempts.set(command, attempts.add(first))
   }
 
+  /** How often the command of this event was decided; a fact is not, and cannot be again. */
+  count(event: ReadEvent): number {
+    const command = commandOf(event)
+    return command === undefined ? Infinity : (this.#attempts.get(command)?.size ?? 0)
+  }
+
   /** A log holds this. `batch` is what it was appended with. */
   commit(entry: ReadEntry, batch: readonly string[], ground: Ground, isAccepted: IsAccepted): void {
     const { event, revision } = entry

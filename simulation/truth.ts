@@ -148,6 +148,11 @@ export class Truth {
     this.#decisions.decide(command, isDenied)
   }
 
+  /** How often the command was decided that this event is of; of a fact, as often as can be. */
+  decisionsOn(id: string): number {
+    return this.#decisions.count(readEvent(this.appended(id).line))
+  }
+
   /** The app was told that this is saved. */
   promise(id: string, data: unknown): void {
     const appended = this.#appended.get(id)
