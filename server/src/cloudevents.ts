@@ -55,7 +55,7 @@ export function toMessage(
   line: string,
   entry: Entry = parseEntry(log, line),
 ): Message {
-  const data = memberText(memberText(line, 'event') ?? '', 'data') ?? 'null'
+  const data = memberText(claimText(line), 'data') ?? 'null'
   return {
     id: entry.id,
     key: `${log.scope}/${entry.stream}`,
@@ -64,6 +64,12 @@ export function toMessage(
     correlationId: entry.correlationId ?? entry.batch ?? entry.id,
   }
 }
+
+const eventMark = ',"event":'
+
+/** The author's line inside an entry's. It is the last member, and no text before it has a quote that is not escaped. */
+const claimText = (line: string): string =>
+  line.slice(line.indexOf(eventMark) + eventMark.length, -1)
 
 function attributesOf(log: LogName, epoch: Epoch, entry: Entry): Attributes {
   const time = toTime(entry.occurredAt)

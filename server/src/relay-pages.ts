@@ -2,14 +2,7 @@
  * A log's entries as messages, a page at a time. The next page is made ready while the broker is at work
  * on the last: what both sides need for an event takes about as long.
  */
-import {
-  type Entry,
-  type Epoch,
-  type LogName,
-  parseEntry,
-  type Position,
-  type System,
-} from '@tidemark/shared'
+import type { Entry, Epoch, LogName, Position, System } from '@tidemark/shared'
 import type { Message } from './broker/broker.ts'
 import { toMessage } from './cloudevents.ts'
 import type { Log, Page } from './log/log.ts'
@@ -69,7 +62,7 @@ export class RelayPages {
     const { upTo, more, chunks } = await this.#log.read(this.#name, after, pageLengthMax)
     const items = chunks
       .flatMap((chunk) => chunk.split('\n'))
-      .map((line) => ({ line, entry: parseEntry(this.#name, line) }))
+      .map((line) => ({ line, entry: readEntry(this.#name, line) }))
       .filter(({ entry }) => entry.source === 'client')
       .map(({ line, entry }) => ({
         entry,
@@ -77,4 +70,10 @@ export class RelayPages {
       }))
     return { upTo, more, items }
   }
+}
+
+/** The entry on a line of our own log. Its claim was checked before it was stored. */
+function readEntry(log: LogName, line: string): Entry {
+  const { event, ...placement } = JSON.parse(line) as { readonly event: object }
+  return { ...log, ...event, ...placement } as Entry
 }
