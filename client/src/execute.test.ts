@@ -240,6 +240,26 @@ test('[X7] what was handed to a link is not withdrawn, though the disk was too f
   await bench.client.close()
 })
 
+test('[X7] what is withdrawn is not sent, though the disk could not be read at once', async () => {
+  let isLost = false
+  const bench = openBench({
+    before: async (method) => {
+      if (method === 'load' && isLost) throw new TidemarkError('STORAGE_LOST', { reason: 'test' })
+    },
+    after: async (method) => {
+      if (method === 'withdraw') isLost = true
+    },
+  })
+  const { ids } = await bench.client.append(received(9))
+  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: true, ids })
+  await bench.greet(inventoryLog())
+  isLost = false
+  await bench.system.advance(20_000)
+  expect(() => bench.submit()).toThrow('no submit')
+  expect(stateOf(bench)).toBeUndefined()
+  await bench.client.close()
+})
+
 test('[X8] an input that does not fit and a command that throws reject with a code, and nothing is saved', async () => {
   const failing = inventory
   const { item } = await import('./testing/inventory.ts')

@@ -7,6 +7,7 @@ import {
   type BatchVerdict,
   type EventId,
   type FrameOf,
+  isTidemarkError,
   type Limits,
   logKey,
   type Position,
@@ -169,18 +170,21 @@ export class Submit {
 
   /**
    * Nothing is handed to a link before it is written down that one takes: then what is still here may be
-   * withdrawn. A disk that does not take even that must not keep what it holds from being uploaded.
+   * withdrawn. A disk that is too full even for that must not keep what it holds from being uploaded.
    */
   async #open(): Promise<void> {
     const { store, follow, onStorage } = this.#ports
+    const { signal } = this.#session
     const mark = (): Promise<void> => store.linked(true)
     try {
       await mark()
-      await follow.catchUp()
     } catch (error) {
       onStorage(error)
-      void persist(this.#ports, this.#session.signal, mark)
+      const marking = persist(this.#ports, signal, mark)
+      if (!isTidemarkError(error, 'STORAGE_FULL')) await marking
     }
+    // Something may have been withdrawn of which this tab has not heard yet.
+    await persist(this.#ports, signal, () => follow.catchUp())
     this.#isOpen = true
     this.pump()
   }

@@ -17,11 +17,13 @@ export interface WithdrawPorts {
   readonly catchUp: () => Promise<void>
   /** The database has changed: other tabs should have a look. */
   readonly onWritten: () => void
+  /** What is in memory is behind the disk. */
+  readonly onGap: () => void
 }
 
 /** Withdraws an event, and with it the others of its batch. */
 export async function withdraw(
-  { store, replica, catchUp, onWritten }: WithdrawPorts,
+  { store, replica, catchUp, onWritten, onGap }: WithdrawPorts,
   id: EventId,
 ): Promise<Withdrawn> {
   if (!store) throw noDisk()
@@ -35,6 +37,11 @@ export async function withdraw(
   const isTaken = await store.withdraw(seq, { type: 'withdrawn', topic, scope, ids, by: [] })
   if (!isTaken) return { ok: false, code: 'HANDED_OVER' }
   onWritten()
-  await catchUp()
+  try {
+    await catchUp()
+  } catch {
+    // It is done. This tab shows it as soon as its disk can be read again.
+    onGap()
+  }
   return { ok: true, ids }
 }
