@@ -93,6 +93,7 @@ test('a driver is named in one place, so that nobody loads it who does not ask f
       'server/src/broker/service-bus.ts',
       'server/src/broker/service-bus-client.ts',
       'server/src/broker/service-bus-inspect.ts',
+      'server/src/broker/service-bus-locks.ts',
       'server/src/broker/service-bus-look.ts',
       'server/src/broker/service-bus-message.ts',
       'server/src/broker/service-bus-receiver.ts',
