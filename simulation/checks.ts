@@ -30,6 +30,12 @@ type ServiceFact = Extract<
   }
 >
 
+/** What became of an event in the end. */
+export interface Outcome {
+  readonly type: 'accepted' | 'refused' | 'superseded' | 'withdrawn'
+  readonly position?: number
+}
+
 /** Judges the facts of one run as they come. */
 export class Judge {
   readonly #truth = new Truth()
@@ -101,6 +107,15 @@ export class Judge {
   /** Everything that a device has ever appended. */
   appendedBy(device: string): readonly string[] {
     return this.#truth.appendedBy(device)
+  }
+
+  /** What a device has to say became of an event, once everything has come together; nothing where it need not know. */
+  outcome(id: string): Outcome | undefined {
+    const place = this.#truth.place(id)
+    const { left, isResolved, isForgotten } = this.#truth.appended(id)
+    if (place) return { type: 'accepted', position: place.position }
+    if (left) return { type: left }
+    return isResolved || isForgotten ? undefined : { type: 'refused' }
   }
 
   /** How far a device is in a log. */

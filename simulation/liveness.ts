@@ -2,7 +2,8 @@
  * What has to happen once nothing is broken any more: everything comes together within a bound, and an
  * idle link does not sleep through an append.
  */
-import type { Judge } from './checks.ts'
+import type { EventId } from '@tidemark/shared'
+import type { Judge, Outcome } from './checks.ts'
 import { Violation } from './invariants.ts'
 import type { Device, Tab } from './device.ts'
 import type { History } from './history.ts'
@@ -32,6 +33,8 @@ const wedgedMs = 30_000
 const wakeMs = 1_000
 /** What is appended on links that are alive has come together within this time. */
 const settleMs = 10_000
+/** Of each device, about so many of its newest events it is asked what became of them. */
+const verdictsAsked = 8
 /** A lock that a dead process holds on the broker, and a backoff on top. */
 const busMs = 90_000
 
@@ -112,6 +115,24 @@ export class Liveness {
         if (compared === 'unsure') {
           throw new Violation('L2', `${tab.life.name} does not come up to its disk.`)
         }
+      }
+    }
+  }
+
+  /** A device knows what became of what it has appended, however long ago and by whichever tab. */
+  async askVerdicts(): Promise<void> {
+    const { world, devices, judge } = this.#options
+    for (const { name, tabs } of devices) {
+      const [tab] = tabs
+      for (const id of judge.appendedBy(name).slice(-verdictsAsked)) {
+        const expected = judge.outcome(id)
+        if (!tab || !expected) continue
+        const asking = tab.client.verdict(id as EventId)
+        const found = await world.runThrough(world.now + settleMs, asking)
+        const { type, position = undefined } = { ...found } as Partial<Outcome>
+        if (type === expected.type && position === expected.position) continue
+        const what = `${tab.life.name} says that ${id} is ${type} at ${position}`
+        throw new Violation('I8', `${what}, and it is ${JSON.stringify(expected)}.`)
       }
     }
   }

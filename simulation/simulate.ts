@@ -224,6 +224,7 @@ async function readEverything(stage: Stage): Promise<void> {
   await installation.disk.reread()
   for (const device of devices) await device.disk.look()
   await liveness.compareStates()
+  await liveness.askVerdicts()
   if (history.wrong !== undefined) throw history.wrong
 }
 
