@@ -21,7 +21,8 @@ import type { Hints } from './hints.ts'
 import { setInside } from './inside.ts'
 import type { Live } from './live.ts'
 import { findVerdict, type Knowledge, readEntries } from './lookup.ts'
-import { type ModelHandles, ModelView } from './models.ts'
+import { ModelView } from './model-view.ts'
+import type { ModelHandles } from './models.ts'
 import { Replica } from './replica.ts'
 import { signOut, type Unsynced } from './sign-out.ts'
 import { createStatus, type Status } from './status.ts'
@@ -64,6 +65,8 @@ export interface ClientOptions<M extends Models> {
   readonly token?: () => TokenAnswer | Promise<TokenAnswer>
   /** States to fold. Their topics are subscribed to. */
   readonly models?: M
+  /** How many keys of each model are kept in memory; 20,000 unless said otherwise. The others are read when asked for. */
+  readonly keysInMemoryMax?: number
   /** More topics to subscribe and append to. */
   readonly topics?: readonly Topic[]
   /** Topics to append to without reading them. */
@@ -83,6 +86,8 @@ export interface ClientOptions<M extends Models> {
   /** Told of what should not happen and stops nothing: a listener or a fold that throws, a disk that fails. */
   readonly onError?: (error: unknown) => void
 }
+
+const defaultKeysInMemoryMax = 20_000
 
 /** The denials of all commands of an app's models. */
 export type DenialsOfModels<M extends Models> = {
@@ -131,10 +136,12 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   options: ClientOptions<M>,
 ): Client<M> {
   const { user, scope = 'default', system = realSystem, onError = console.error } = options
+  const { keysInMemoryMax: keysMax = defaultKeysInMemoryMax } = options
   const life = new AbortController()
   const status = createStatus(onError)
   const views = Object.entries(options.models ?? {}).map(
-    ([name, model]) => new ModelView(name, model, onError, () => status.degrade(name)),
+    ([name, model]) =>
+      new ModelView({ name, model, keysMax, onError, onDegraded: () => status.degrade(name) }),
   )
   const topics = topicsOf(options)
   const logs = topics.read.map(({ name }) => ({ topic: name, scope }))

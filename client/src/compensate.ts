@@ -9,7 +9,7 @@ import {
 } from '@tidemark/shared'
 import { type Appended, type AppendOptions, toAppended, type Writer } from './append.ts'
 import type { Live } from './live.ts'
-import type { ModelView } from './models.ts'
+import type { ModelView } from './model-view.ts'
 import { prepare, type PreparePorts } from './prepare.ts'
 import type { Replica } from './replica.ts'
 import type { Refused } from './store/store.ts'

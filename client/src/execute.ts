@@ -12,7 +12,7 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import type { Settled, Writer } from './append.ts'
-import type { ModelView } from './models.ts'
+import type { ModelView } from './model-view.ts'
 import { notJson, prepare, type Prepared, type PreparePorts, type Ties } from './prepare.ts'
 import type { Replica } from './replica.ts'
 import type { Decision, Durability } from './store/store.ts'
@@ -62,6 +62,8 @@ export interface ExecutePorts extends DecidePorts {
   readonly writer: Writer
   /** Resolves when everything that is on the disk now is in memory. */
   readonly catchUp: () => Promise<void>
+  /** Resolves when all models have been folded. */
+  readonly built: () => Promise<void>
 }
 
 /** Executes the command of a model on a key. */
@@ -72,16 +74,33 @@ export type Execute = (
 
 /** Starts to take commands. */
 export function openExecute(ports: ExecutePorts): Execute {
-  const { system, replica, writer, catchUp, views } = ports
+  const { system, writer, views } = ports
   return async ({ model, key, command, input }, options = {}) => {
     const given = toJson(input)
-    if (!replica.isLoaded) await catchUp()
     const call = { model, key, command, input: given, commandId: system.uuid(), attempt: 0 }
-    return writer.write({
-      prepare: () => decideOn(ports, call, options),
-      looksAt: `${viewOf(views, call).topic}/${key}`,
-      durability: options.durability,
-    })
+    const view = viewOf(views, call)
+    const release = view.hold(key)
+    try {
+      await learn(ports, view, key)
+      return await writer.write({
+        prepare: () => decideOn(ports, call, options),
+        looksAt: `${view.topic}/${key}`,
+        durability: options.durability,
+      })
+    } finally {
+      release()
+    }
+  }
+}
+
+/** Resolves when what a decision on a key sees is in memory. */
+async function learn(ports: ExecutePorts, view: ModelView, key: string): Promise<void> {
+  const { replica, catchUp, built } = ports
+  if (!replica.isLoaded) await catchUp()
+  while (!view.knows(key)) {
+    await built()
+    view.want(key)
+    await catchUp()
   }
 }
 
@@ -99,8 +118,8 @@ export function decideOn(
 ): Prepared | Denial {
   const { model, key, command: name, input, commandId, attempt } = decision
   const view = viewOf(ports.views, decision)
-  const stream = { topic: view.topic, stream: key }
-  const { revision, after } = ports.replica.streams.head(stream, except)
+  const pending = ports.replica.streams.pending({ topic: view.topic, stream: key }, except)
+  const after = pending.at(-1)
   const command = (view.model.commands as Record<string, Command>)[name]
   assert(command, 'viewOf has looked for the command')
   const emit = view.model.topic.stream(key)
@@ -112,7 +131,11 @@ export function decideOn(
     ports,
     decided.drafts,
     ties,
-    { decision, expectedRevision: revision, ...(after !== undefined && { after }) },
+    {
+      decision,
+      expectedRevision: view.revision(key) + pending.length,
+      ...(after !== undefined && { after }),
+    },
     (at) => deriveUuid(commandId, `${attempt}/${at}`),
   )
 }

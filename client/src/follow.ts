@@ -32,12 +32,14 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   const bell = new Doorbell()
   /** Events that have left the outbox, and whose verdict is on the disk. */
   const untold = new Set<EventId>()
+  replica.onWanted(() => bell.ring())
   bell.ring()
   void run()
   return { ring: () => bell.ring(), catchUp }
 
   async function catchUp(): Promise<void> {
     const load = async (): Promise<boolean> => {
+      if (!replica.isStarted) replica.start(await store.checkpoints())
       const { more, gone } = replica.load(await store.load(replica.seen(), bytesMax))
       for (const id of gone) untold.add(id)
       return more

@@ -10,16 +10,10 @@ export {
 export type { RefusedList } from './compensate.ts'
 export type { CommandCalls, DenialsOf, Executed, ExecuteOptions } from './execute.ts'
 export type { Hints } from './hints.ts'
+export type { Condition, ListQuery, LiveList } from './lists.ts'
 export type { Live } from './live.ts'
 export type { Knowledge } from './lookup.ts'
-export type {
-  LiveList,
-  LiveState,
-  ModelHandle,
-  ModelHandles,
-  PresentState,
-  Snapshot,
-} from './models.ts'
+export type { LiveState, ModelHandle, ModelHandles, PresentState, Snapshot } from './models.ts'
 export type { Unsynced } from './sign-out.ts'
 export type { LinkState, LogStatus, Status } from './status.ts'
 export { dexieStore, type DexieStoreOptions } from './store/dexie.ts'

@@ -81,13 +81,15 @@ export class Redecide {
 
   /** The first batch of a stream that has come as far as the gateway was. */
   #next(): Doubtful | undefined {
-    const { replica } = this.#ports
+    const { views } = this.#ports.deciding
     const waiting = new Set<string>()
     return this.#doubtful.find(({ row, revision }) => {
       const stream = row.events[0]?.stream ?? ''
       const key = `${row.topic}/${stream}`
-      const isReady =
-        !waiting.has(key) && replica.streams.confirmed({ topic: row.topic, stream }) >= revision
+      const view = views.find(({ name }) => name === row.decision?.model)
+      // What an app does not have any more is not waited for.
+      const isThere = !view || (view.knows(stream) && view.revision(stream) >= revision)
+      const isReady = !waiting.has(key) && isThere
       waiting.add(key)
       return isReady
     })

@@ -1,6 +1,6 @@
 /** What the device keeps of a refused batch: each event with the reason, both sides, and what rested on it. */
 import { assert, type Denial, type EventId, type System } from '@tidemark/shared'
-import type { ModelView } from './models.ts'
+import type { ModelView } from './model-view.ts'
 import type { PendingBatch, Replica } from './replica.ts'
 import type { AnyRefused, Refusal, Sides } from './store/store.ts'
 
@@ -25,7 +25,7 @@ export function refuseBatch(
 ): readonly AnyRefused[] {
   const { topic, scope, decision, events } = row
   const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
-  const sides = sidesOf(ports, row)
+  const sides = sidesOf(ports, row, reason)
   const resting = ports.replica.restingOn(events.map(({ id }) => id))
   const dependents = resting.flatMap((each) => each.events.map(({ id }) => id))
   return events.map(({ id }, at) => {
@@ -46,16 +46,22 @@ export function refuseBatch(
 }
 
 /** The two sides, where the batch says what it was decided on. */
-function sidesOf({ replica, views }: RefusePorts, row: PendingBatch): Sides | undefined {
+function sidesOf(
+  { views }: RefusePorts,
+  row: PendingBatch,
+  { refusal }: Reason,
+): Sides | undefined {
   const { topic, expectedRevision, decision, events } = row
   const stream = events[0]?.stream
   if (expectedRevision === undefined || stream === undefined) return undefined
   const view =
     views.find(({ name }) => name === decision?.model) ??
     views.find(({ model }) => model.isByStream && model.topic.name === topic)
+  // Without a model nobody here counts revisions, but the gateway may have said it.
+  const { actual = expectedRevision } = (refusal.details ?? {}) as { readonly actual?: number }
   return {
     expectedRevision,
-    revision: replica.streams.confirmed({ topic, stream }),
+    revision: view?.revision(stream) ?? actual,
     state: storable(view?.confirmed(stream)),
   }
 }

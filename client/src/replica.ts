@@ -20,16 +20,18 @@ import {
 import type { Outcome, Settled } from './append.ts'
 import { type Cell, createCell } from './live.ts'
 import { Streams } from './streams.ts'
-import type { ModelView } from './models.ts'
+import type { ModelView } from './model-view.ts'
 import type { StatusCell } from './status.ts'
 import type {
   AnyRefused,
+  Checkpoint,
   Fate,
   Loaded,
   LoadedLog,
   OutboxRow,
   Seen,
   Settlement,
+  Want,
 } from './store/store.ts'
 
 /** A batch that has not settled, with its events. */
@@ -38,9 +40,20 @@ export interface PendingBatch extends OutboxRow {
 }
 
 interface LogState extends LogName {
-  position: Position
+  /** Nothing before the disk has been asked, where no states of a model say what has been folded. */
+  position: Position | undefined
   cursor: Cursor | undefined
   rewinds: number
+  /** Memory is as far as the disk was when it was last asked. */
+  isRead: boolean
+}
+
+/** A model that is being folded anew, and how far its log is. */
+export interface Building {
+  readonly view: ModelView
+  readonly log: LogName
+  readonly from: Position
+  readonly upTo: Position
 }
 
 /** What a replica is made of. */
@@ -90,11 +103,17 @@ export class Replica {
   /** The newest fate that has been seen. */
   #fate: number | undefined
   #isLoaded = false
+  #isStarted = false
+  /** The last load has left something. */
+  #isMore = false
+  /** The states that were asked for last. */
+  #asked: readonly { readonly view: ModelView; readonly want: Want }[] = []
   /** What this tab has handed to a link. */
   readonly #submitted = new Set<number>()
   readonly #published = new Map<string, PublishedLog>()
   #onFolded: () => void = () => undefined
   #onRows: () => void = () => undefined
+  #onStates: () => void = () => undefined
 
   constructor({ logs, models, user, status, onError }: ReplicaOptions) {
     this.#models = models
@@ -102,10 +121,63 @@ export class Replica {
     this.#status = status
     this.refused = createCell<readonly AnyRefused[]>([], onError)
     for (const { topic, scope } of logs) {
-      const log = { topic, scope, position: start, cursor: undefined, rewinds: 0 }
+      const log = {
+        topic,
+        scope,
+        position: undefined,
+        cursor: undefined,
+        rewinds: 0,
+        isRead: false,
+      }
       this.#logs.set(logKey(log), log)
     }
-    for (const model of models) model.restart()
+  }
+
+  /** Has the disk been asked how far the models are? */
+  get isStarted(): boolean {
+    return this.#isStarted
+  }
+
+  /** Takes up the models where the disk has them: what is in their states is not read again. */
+  start(checkpoints: readonly Checkpoint[]): void {
+    this.#isStarted = true
+    for (const log of this.#logs.values()) {
+      const begun = this.#modelsOf(log).flatMap((model) => model.start(checkpoints) ?? [])
+      log.rewinds = Math.max(0, ...begun.map(({ rewinds }) => rewinds))
+      const positions = begun.filter(({ rewinds }) => rewinds === log.rewinds)
+      log.position = positions
+        .map(({ position }) => position)
+        .reduce<Position | undefined>((a, b) => (a === undefined || b < a ? b : a), undefined)
+    }
+  }
+
+  /** Calls `heard` whenever states may have to be folded or written. */
+  onStates(heard: () => void): void {
+    this.#onStates = heard
+  }
+
+  /** Calls `heard` whenever states are to be read from the disk. */
+  onWanted(heard: () => void): void {
+    for (const model of this.#models) model.onWanted(heard)
+  }
+
+  /** A model that is being folded anew, where its log has been read. */
+  building(): Building | undefined {
+    for (const view of this.#models) {
+      const log = [...this.#logs.values()].find(({ topic }) => topic === view.topic)
+      const from = view.building
+      if (from === undefined || !log?.isRead || log.position === undefined) continue
+      return { view, log, from, upTo: log.position }
+    }
+    return undefined
+  }
+
+  /** Entries from the disk for a model that is being folded anew; it is shown when it has come as far as its log. */
+  build({ view, upTo }: Building, entries: readonly Entry[]): void {
+    view.build(entries)
+    if (view.building === upTo) view.complete()
+    this.#publish()
+    this.#onFolded()
   }
 
   /** Calls `heard` whenever there may be more to submit. */
@@ -148,7 +220,13 @@ export class Replica {
     // What was written before the first load may have met its fate already.
     const isEarly = this.#pending.size + this.#writing.size > 0
     const fate = this.#fate ?? (isEarly ? 0 : undefined)
-    return { seq: this.#seq, pending, logs: [...this.#logs.values()], fate }
+    this.#asked = this.#isMore ? [] : this.#wants()
+    const wants = this.#asked.map(({ want }) => want)
+    return { seq: this.#seq, pending, logs: [...this.#logs.values()], fate, wants }
+  }
+
+  #wants(): readonly { readonly view: ModelView; readonly want: Want }[] {
+    return this.#models.flatMap((view) => view.wants().map((want) => ({ view, want })))
   }
 
   /** Is this a log that is read here? */
@@ -285,7 +363,7 @@ export class Replica {
    * What the disk has beyond `seen`. Answers whether there is more to load, and which events have left
    * the outbox without an entry or a refusal that says why.
    */
-  load({ logs, rows, left, refused, fates }: Loaded): {
+  load({ logs, rows, left, refused, fates, states }: Loaded): {
     more: boolean
     gone: readonly EventId[]
   } {
@@ -302,13 +380,26 @@ export class Replica {
     if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
     // An entry that says why a row has left may be in what is still to be loaded.
     const gone = more ? [] : left.flatMap((seq) => this.#remove(seq))
-    if (!more) for (const model of this.#models) model.complete()
+    if (!more) this.#takeStates(states)
     this.#isRewound = this.#isRewound && more
-    this.#isLoaded ||= !more
+    this.#isMore = more
+    const isWanting = this.#wants().length > 0
+    this.#isLoaded ||= !more && !isWanting
     this.#publish()
     this.#onRows()
     this.#onFolded()
-    return { more, gone }
+    return { more: more || isWanting, gone }
+  }
+
+  /** States of the same moment as everything else that was loaded. */
+  #takeStates(states: Loaded['states']): void {
+    for (const [at, { view, want }] of this.#asked.entries()) view.take(want, states[at] ?? [])
+    for (const { topic, position } of this.#logs.values()) {
+      for (const model of this.#models) {
+        // Where there is nothing to fold, nobody needs to wait for it.
+        if (model.topic === topic && model.building === position) model.complete()
+      }
+    }
   }
 
   /** A row of a log that is read leaves with its entry, unless that was taken back before this tab saw it. */
@@ -319,27 +410,35 @@ export class Replica {
   #loadLog(loaded: LoadedLog): boolean {
     const state = this.#logs.get(logKey(loaded))
     assert(state, 'only logs that are read are loaded')
-    const models = this.#models.filter((model) => model.topic === loaded.topic)
-    if (loaded.rewinds !== state.rewinds) {
-      // What is folded may hold entries that were taken back: fold anew, showing the old until then.
-      Object.assign(state, { rewinds: loaded.rewinds, position: start, cursor: undefined })
-      for (const model of models) model.restart()
-      this.streams.restart(loaded.topic)
-      this.#isRewound = true
+    const { rewinds, cursor } = loaded
+    const isFirst = state.position === undefined
+    if (!isFirst && rewinds !== state.rewinds) {
+      // What was folded may hold entries that were taken back. Those that came instead are read from the
+      // beginning, because somebody may wait for them; at the start nobody does.
+      const position = this.#isLoaded ? start : undefined
+      Object.assign(state, { rewinds, position, cursor: undefined, isRead: false })
+      if (this.#isLoaded) for (const model of this.#modelsOf(state)) model.begin(rewinds)
+      this.#isRewound = this.#isLoaded
       return true
     }
+    for (const model of this.#modelsOf(state)) model.begin(rewinds)
     const entries = loaded.lines.map((line) => parseEntry(loaded, line))
-    state.position = entries.at(-1)?.position ?? state.position
-    if (!loaded.more) state.cursor = loaded.cursor
+    if (isFirst) Object.assign(state, { rewinds, position: cursor?.position ?? start })
+    else state.position = entries.at(-1)?.position ?? state.position
+    state.isRead = !loaded.more
+    if (state.isRead) state.cursor = cursor
     this.#fold(loaded, entries)
     return loaded.more
+  }
+
+  #modelsOf({ topic }: LogName): readonly ModelView[] {
+    return this.#models.filter((model) => model.topic === topic)
   }
 
   #fold(log: LogName, entries: readonly Entry[]): void {
     for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
     for (const entry of entries) {
       const { id, position, revision } = entry
-      this.streams.confirm(entry)
       const seq = this.#seqsById.get(id)
       if (seq !== undefined) this.#remove(seq)
       this.#done(id, { type: 'accepted', position, revision })
@@ -429,9 +528,10 @@ export class Replica {
       refused: this.refused.getSnapshot().length,
     })
     for (const { topic, position } of this.#logs.values()) {
-      this.#status.patchLog(topic, { position })
+      this.#status.patchLog(topic, { position: position ?? start })
     }
     for (const model of this.#models) model.notify()
+    this.#onStates()
   }
 }
 

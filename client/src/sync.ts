@@ -10,6 +10,7 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import { openFollow } from './follow.ts'
+import { openKeepStates } from './keep-states.ts'
 import { runLeader } from './leader.ts'
 import { openPresence } from './presence.ts'
 import { keepLink, type ReconnectPorts } from './reconnect.ts'
@@ -49,6 +50,8 @@ export interface Sync {
   onStorage(error: unknown): void
   /** Resolves when everything that is on the disk now is in memory. */
   catchUp(): Promise<void>
+  /** Resolves when all models have been folded. */
+  built(): Promise<void>
   discard(ids: readonly EventId[]): Promise<void>
   pause(): void
   resume(): void
@@ -74,7 +77,10 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     if (isTidemarkError(error)) status.patch({ storage: error.code })
     onError(error)
   }
-  const follow = openFollow({ store, replica, turns, system, onStorage }, signal)
+  const disk = { store, replica, turns, system, onStorage }
+  const follow = openFollow(disk, signal)
+  const { views } = ports.deciding
+  const states = openKeepStates({ ...disk, views, follow, status }, signal)
   const onReauth: ReconnectPorts['onReauth'] = (heard) => {
     reauths.add(heard)
     return () => void reauths.delete(heard)
@@ -113,6 +119,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     }
     tabs.close()
   }
+    status.patch({ link: 'closed' })
 
   status.patch({ link: 'offline' })
   return {
@@ -122,6 +129,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     catchUp: () => follow.catchUp(),
     discard: (ids) =>
       turns(async () => {
+    built: () => states.built(),
         await store.discard(ids)
         replica.discarded(ids)
         onWritten()
@@ -145,6 +153,7 @@ export const inertSync: Sync = {
   catchUp: () => Promise.reject(noDisk()),
   discard: () => Promise.reject(noDisk()),
   pause: () => undefined,
+  built: () => Promise.reject(noDisk()),
   resume: () => undefined,
   reauth: () => undefined,
   closeOthers: () => undefined,

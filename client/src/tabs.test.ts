@@ -274,12 +274,16 @@ test('[T6] a log that one tab rewinds is folded anew in the others', async () =>
   await a.system.settle()
   expect(onHand(b)).toBe(4)
   const seen: unknown[] = []
-  b.client.model.item('sku-1').subscribe(() => seen.push(onHand(b)))
+  const sku = b.client.model.item('sku-1')
+  sku.subscribe(() => seen.push([sku.getSnapshot().status, onHand(b)]))
   const position = 1 as typeof log.head
   a.connection().send({ type: 'reset', ...log.name, epoch: log.epoch, position })
   await a.system.settle()
   expect([onHand(a), onHand(b)]).toEqual([1, 1])
-  expect(seen).toEqual([1])
+  expect(seen).toEqual([
+    ['rebuilding', 4],
+    ['present', 1],
+  ])
   for (const tab of [a, b]) await tab.client.close()
 })
 

@@ -12,7 +12,7 @@ import {
   type Position,
 } from '@tidemark/shared'
 import { findVerdict, type LookupPorts } from './lookup.ts'
-import type { ModelView } from './models.ts'
+import type { ModelView } from './model-view.ts'
 import type { PublishedLog } from './replica.ts'
 import { searchEntries } from './search.ts'
 import type { Refusal } from './store/store.ts'

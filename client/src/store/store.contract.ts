@@ -461,7 +461,7 @@ const readStates = async (store: Store, ...wants: readonly Want[]) => {
 
 function checkStates(check: Checks): void {
   check(
-    '[M6] states are read as they were written, by keys and by ranges',
+    '[M7] states are read as they were written, by keys and by ranges',
     async (store, place) => {
       const rows = [
         stateRow('a', 10, 'red'),
@@ -505,14 +505,14 @@ function checkStates(check: Checks): void {
     },
   )
 
-  check('[M6] a state is found by what it is now, and not by what it was', async (store) => {
+  check('[M7] a state is found by what it is now, and not by what it was', async (store) => {
     await store.writeStates(at(1), undefined, [stateRow('a', 1, 'red'), stateRow('b', 2, 'red')])
     await store.writeStates(at(2), 1 as Position, [stateRow('a', 1, 'blue'), stateRow('b', 2)])
     const red: Want = { build: 'item@1', range: { index: 'colour', rowsMax: 9 } }
     expect(await readStates(store, red)).toEqual([['a']])
   })
 
-  check('[M7] what several tabs write of one build is written once', async (store, place) => {
+  check('[M8] what several tabs write of one build is written once', async (store, place) => {
     const tab = place.open()
     const rows = [stateRow('a', 1)]
     const answers = await Promise.all([
@@ -527,7 +527,7 @@ function checkStates(check: Checks): void {
     await tab.close()
   })
 
-  check('[M7] a state that cannot be copied takes nothing with it', async (store) => {
+  check('[M8] a state that cannot be copied takes nothing with it', async (store) => {
     await store.writeStates(at(1), undefined, [stateRow('a', 1)])
     const bad = { ...stateRow('b', 2), state: { onClick: () => 1 } }
     await expect(
@@ -541,7 +541,7 @@ function checkStates(check: Checks): void {
     expect(states).toEqual([[stateRow('a', 1)]])
   })
 
-  check('[M8] a build that is complete leaves only the newest of the others', async (store) => {
+  check('[M9] a build that is complete leaves only the newest of the others', async (store) => {
     for (const build of ['item@1', 'item@2']) {
       await store.writeStates(at(1, build), undefined, [stateRow('a', 1, 'red')])
     }

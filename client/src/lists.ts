@@ -1,0 +1,230 @@
+/**
+ * Lists of a model's states. Where all states are in memory they are arranged there; where they are not,
+ * the disk answers with those that come first, and what memory knows better is arranged among them.
+ */
+import { assert, type Cancel, type IndexValue } from '@tidemark/shared'
+import type { Cells } from './cells.ts'
+import { type Live, Listeners } from './live.ts'
+import type { PresentState } from './models.ts'
+import { compareValues, isWithin } from './store/builds.ts'
+import type { StateRange, StateRow, Want } from './store/store.ts'
+
+/** A value, or a range with both ends included. */
+export type Condition =
+  | IndexValue
+  | { readonly from?: IndexValue | undefined; readonly to?: IndexValue | undefined }
+
+/**
+ * Which states a list has, and in which order. A state without a value in an index that is named here is
+ * not in the list.
+ */
+export interface ListQuery<Index extends string = string> {
+  /** Conditions on indexes of the model, all of which hold. */
+  readonly where?: { readonly [Name in Index]?: Condition }
+  /** An index of the model; the keys unless said otherwise. What is equal there is in the order of the keys. */
+  readonly orderBy?: Index
+  readonly descending?: boolean
+  /** How many states at most. */
+  readonly limit?: number
+}
+
+/** States of a model, in order. Those that did not change are the same objects as before. */
+export type LiveList<State> = Live<{
+  /** `rebuilding`: what is shown is of another version of the model, until this one has been folded. */
+  readonly status: 'loading' | 'ready' | 'rebuilding'
+  readonly items: readonly PresentState<State>[]
+}>
+
+type ListSnapshot = ReturnType<LiveList<unknown>['getSnapshot']>
+
+/** What a list needs of its model. */
+export interface ListSource {
+  readonly indexNames: ReadonlySet<string>
+  /** Nothing before the disk has been read. */
+  shown(): Cells | undefined
+  isRebuilding(): boolean
+  /** How many keys may be somewhere else than the disk says. */
+  unwritten(): number
+  /** All keys in memory, in order. */
+  keys(): readonly string[]
+  present(key: string): PresentState<unknown> | undefined
+  indexed(state: unknown, index: string): IndexValue | undefined
+  onWanted(): void
+  onError(error: unknown): void
+}
+
+/** What the disk has answered. */
+interface Base {
+  readonly keys: ReadonlySet<string>
+  /** There is more behind this one. */
+  readonly horizon: Placed | undefined
+}
+
+interface Placed {
+  readonly key: string
+  readonly value: IndexValue
+}
+
+const loading: ListSnapshot = { status: 'loading', items: [] }
+
+/** More than the limit, so that a few that leave the list are followed by others at once. */
+const spare = 64
+
+/** One query's list. */
+export class ListView implements LiveList<unknown> {
+  readonly #source: ListSource
+  readonly #query: ListQuery
+  readonly #listeners: Listeners
+  #snapshot: ListSnapshot | undefined
+  #isStale = true
+  #base: Base | undefined
+  #isWanting = false
+  #want: Want | undefined
+
+  constructor(source: ListSource, query: ListQuery) {
+    for (const name of [...Object.keys(query.where ?? {}), ...[query.orderBy ?? []].flat()]) {
+      assert(source.indexNames.has(name), `the model has no index ${name}`)
+    }
+    this.#source = source
+    this.#query = query
+    this.#listeners = new Listeners((error) => source.onError(error))
+  }
+
+  getSnapshot(): ListSnapshot {
+    if (this.#isStale || !this.#snapshot) {
+      const next = this.#arrange()
+      if (!this.#snapshot || !isSame(this.#snapshot, next)) this.#snapshot = next
+      this.#isStale = false
+    }
+    return this.#snapshot
+  }
+
+  getInitialSnapshot(): ListSnapshot {
+    return loading
+  }
+
+  subscribe(changed: () => void): Cancel {
+    return this.#listeners.add(changed)
+  }
+
+  /** Is the state of this key to stay in memory? */
+  isPinned(key: string): boolean {
+    return this.#listeners.size > 0 && this.#base?.keys.has(key) === true
+  }
+
+  /** A state has changed. */
+  touch(): void {
+    this.#isStale = true
+  }
+
+  notify(): void {
+    this.#listeners.notify()
+  }
+
+  /** Keys have left memory: what the disk has answered may lack what they have become. */
+  evicted(): void {
+    this.#base = undefined
+    this.#isStale = true
+    this.#isWanting = false
+    if (this.#listeners.size > 0) this.#ask()
+  }
+
+  /** What is to be read, or nothing. */
+  wants(shown: Cells): Want | undefined {
+    if (!this.#isWanting || shown.isWhole) return undefined
+    this.#want = { build: shown.build, range: this.#range() }
+    return this.#want
+  }
+
+  /** Takes what was read, where it was this list that wanted it. */
+  take(want: Want, rows: readonly StateRow[]): void {
+    if (want !== this.#want || !('range' in want)) return
+    const last = rows.length < want.range.rowsMax ? undefined : rows.at(-1)
+    this.#base = {
+      keys: new Set(rows.map(({ key }) => key)),
+      horizon: last && this.#placeRow(last),
+    }
+    this.#want = undefined
+    this.#isWanting = false
+    this.#isStale = true
+  }
+
+  #arrange(): ListSnapshot {
+    const shown = this.#source.shown()
+    if (!shown || (!shown.isWhole && !this.#base)) {
+      this.#ask()
+      return loading
+    }
+    const status = this.#source.isRebuilding() ? 'rebuilding' : 'ready'
+    const known = this.#source.keys()
+    const keys = shown.isWhole ? known : new Set([...(this.#base?.keys ?? []), ...known])
+    const found: { readonly place: Placed; readonly item: PresentState<unknown> }[] = []
+    for (const key of keys) {
+      const item = this.#source.present(key)
+      const place = item && this.#place(item)
+      if (place) found.push({ place, item })
+    }
+    const isOrdered = shown.isWhole && !this.#query.orderBy && !this.#query.descending
+    if (!isOrdered) found.sort((a, b) => this.#compare(a.place, b.place))
+    const listed = found.slice(0, this.#query.limit)
+    if (!shown.isWhole) this.#lookBehind(listed.at(-1)?.place, listed.length)
+    return { status, items: listed.map(({ item }) => item) }
+  }
+
+  /** Where the list reaches beyond what the disk has answered, there may be others before its end. */
+  #lookBehind(last: Placed | undefined, length: number): void {
+    const horizon = this.#base?.horizon
+    if (!horizon) return
+    const isFull = length === this.#query.limit
+    if (!isFull || (last && this.#compare(last, horizon) > 0)) this.#ask()
+  }
+
+  #ask(): void {
+    if (this.#isWanting) return
+    this.#isWanting = true
+    this.#source.onWanted()
+  }
+
+  #place({ key, state }: PresentState<unknown>): Placed | undefined {
+    const { where = {}, orderBy } = this.#query
+    for (const [name, condition] of Object.entries(where)) {
+      const value = this.#source.indexed(state, name)
+      if (value === undefined || !isWithin(value, toRange(condition))) return undefined
+    }
+    const value = orderBy === undefined ? key : this.#source.indexed(state, orderBy)
+    return value === undefined ? undefined : { key, value }
+  }
+
+  #placeRow({ key, indexed }: StateRow): Placed {
+    const { orderBy } = this.#query
+    return { key, value: (orderBy === undefined ? key : indexed[orderBy]) ?? key }
+  }
+
+  #compare(a: Placed, b: Placed): number {
+    const order = compareValues(a.value, b.value) || compareValues(a.key, b.key)
+    return this.#query.descending ? -order : order
+  }
+
+  /** What the disk is asked for: no more than the list can have, where one index can say what that is. */
+  #range(): StateRange {
+    const { where = {}, orderBy, descending, limit = Infinity } = this.#query
+    const [first, ...others] = Object.entries(where)
+    const rowsMax = limit + this.#source.unwritten() + spare
+    if (!first) return { index: orderBy, descending, rowsMax }
+    const [name, condition] = first
+    const range = toRange(condition)
+    const isOneValue = range.from !== undefined && range.from === range.to
+    const isInOrder = orderBy === name || (orderBy === undefined && isOneValue)
+    const isAll = others.length > 0 || !isInOrder
+    return { index: name, ...range, descending, rowsMax: isAll ? Infinity : rowsMax }
+  }
+}
+
+function toRange(condition: Condition | undefined): Pick<StateRange, 'from' | 'to'> {
+  return typeof condition === 'object' ? condition : { from: condition, to: condition }
+}
+
+const isSame = (a: ListSnapshot, b: ListSnapshot): boolean =>
+  a.status === b.status &&
+  a.items.length === b.items.length &&
+  a.items.every((item, at) => item === b.items[at])
