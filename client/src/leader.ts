@@ -3,7 +3,7 @@
  * only thrift. A tab that the browser has frozen keeps its lock, so those that wait ask the leader for a
  * sign of life; where none comes, one that somebody looks at takes the lock away.
  */
-import { type Locks, sleep, type System } from '@tidemark/shared'
+import { backoffMs, type Locks, sleep, type System } from '@tidemark/shared'
 import type { StatusCell } from './status.ts'
 
 /** What leading needs. */
@@ -22,8 +22,8 @@ export interface LeaderPorts {
   readonly onError: (error: unknown) => void
 }
 
-/** After a term that did not end as it should. */
-const againMs = 1_000
+/** After a term that did not end as it should: a disk that stays broken is not asked every second for ever. */
+const again = { firstMs: 1_000, maxMs: 60_000 }
 /** Between two questions to the leader. */
 const askEveryMs = 1_000
 /** Questions without an answer before the lock is taken: with their waits about 4 s. */
@@ -35,6 +35,7 @@ const stealEveryMs = 30_000
 export async function runLeader(ports: LeaderPorts, signal: AbortSignal): Promise<void> {
   const { system, status, onError } = ports
   let stolenAt = -stealEveryMs
+  let failures = 0
   while (!signal.aborted) {
     try {
       const isSilent = await waitAndLead(ports, stolenAt + stealEveryMs, signal)
@@ -42,11 +43,17 @@ export async function runLeader(ports: LeaderPorts, signal: AbortSignal): Promis
         stolenAt = system.mono()
         await hold(ports, { steal: true }, signal)
       }
+      failures = 0
     } catch (error) {
+      failures += 1
       if (!signal.aborted) onError(error)
     }
     status.patch({ leader: false })
-    await sleep(system, againMs, signal)
+    await sleep(
+      system,
+      failures ? backoffMs(again, failures - 1, system.random) : again.firstMs,
+      signal,
+    )
   }
 }
 

@@ -74,8 +74,10 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
 
   const onStorage = (error: unknown): void => {
     if (error === undefined) return status.patch({ storage: 'ok' })
+    // A disk that stays broken is said once, and not with every try.
+    const isKnown = isTidemarkError(error) && error.code === status.getSnapshot().storage
     if (isTidemarkError(error)) status.patch({ storage: error.code })
-    onError(error)
+    if (!isKnown) onError(error)
   }
   const disk = { store, replica, turns, system, onStorage }
   const follow = openFollow(disk, signal)
@@ -111,15 +113,15 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const live = async (): Promise<void> => {
     while (!signal.aborted) {
       const stay = AbortSignal.any([signal, presence.signal()])
-      await runLeader({ ...ports, ...watch, lead }, stay)
-      const link = signal.aborted ? 'closed' : presence.isPaused() ? 'paused' : 'offline'
+      await runLeader({ ...ports, ...watch, lead, onError: onStorage }, stay)
+      const link = presence.isPaused() ? 'paused' : 'offline'
       status.patch({ link, linkError: undefined, leader: false })
       await presence.back(signal)
       follow.ring()
     }
+    status.patch({ link: 'closed' })
     tabs.close()
   }
-    status.patch({ link: 'closed' })
 
   status.patch({ link: 'offline' })
   return {
@@ -127,9 +129,9 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     onGap: () => follow.ring(),
     onStorage,
     catchUp: () => follow.catchUp(),
+    built: () => states.built(),
     discard: (ids) =>
       turns(async () => {
-    built: () => states.built(),
         await store.discard(ids)
         replica.discarded(ids)
         onWritten()
@@ -151,9 +153,9 @@ export const inertSync: Sync = {
   onGap: () => undefined,
   onStorage: () => undefined,
   catchUp: () => Promise.reject(noDisk()),
+  built: () => Promise.reject(noDisk()),
   discard: () => Promise.reject(noDisk()),
   pause: () => undefined,
-  built: () => Promise.reject(noDisk()),
   resume: () => undefined,
   reauth: () => undefined,
   closeOthers: () => undefined,
