@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '..')
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 const sources = globSync('{shared,client,server}/src/**/*.{ts,tsx}', { cwd: root }).sort()
 const tests = globSync(
-  '{shared,client,server,simulation,demo,bench,tests}/**/*.{test,contract,e2e}.{ts,tsx}',
+  '{shared,client,server,simulation,demo,examples,bench,tests}/**/*.{test,contract,e2e}.{ts,tsx}',
   {
     cwd: root,
     exclude: (path) => path.includes('node_modules'),
@@ -87,6 +87,7 @@ test('a driver is named in one place, so that nobody loads it who does not ask f
       'server/src/log/sqlite.ts',
       'server/src/consumer/processed/sqlite.ts',
       'client/src/store/sqlite.ts',
+      'client/src/store/sqlite-states.ts',
     ],
     pg: ['server/src/consumer/processed/postgres.ts'],
     '@azure/service-bus': [

@@ -6,13 +6,11 @@ import { assert, type Cancel, type IndexValue } from '@tidemark/shared'
 import type { Cells } from './cells.ts'
 import { type Live, Listeners } from './live.ts'
 import type { PresentState } from './models.ts'
-import { compareValues, isWithin } from './store/builds.ts'
+import { compareValues, isWithin, type Range } from './order.ts'
 import type { StateRange, StateRow, Want } from './store/store.ts'
 
 /** A value, or a range with both ends included. */
-export type Condition =
-  | IndexValue
-  | { readonly from?: IndexValue | undefined; readonly to?: IndexValue | undefined }
+export type Condition = IndexValue | Range
 
 /**
  * Which states a list has, and in which order. A state without a value in an index that is named here is
@@ -220,7 +218,7 @@ export class ListView implements LiveList<unknown> {
   }
 }
 
-function toRange(condition: Condition | undefined): Pick<StateRange, 'from' | 'to'> {
+function toRange(condition: Condition | undefined): Range {
   return typeof condition === 'object' ? condition : { from: condition, to: condition }
 }
 

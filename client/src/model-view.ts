@@ -17,6 +17,7 @@ import { Cells, type Folding } from './cells.ts'
 import type { ExecuteOptions } from './execute.ts'
 import { type ListQuery, type ListSource, ListView } from './lists.ts'
 import { Listeners } from './live.ts'
+import { compareValues } from './order.ts'
 import type { LiveState, ModelHandle, PresentState, Snapshot } from './models.ts'
 import type { Checkpoint, StateRow, Want } from './store/store.ts'
 
@@ -39,8 +40,6 @@ export interface ModelViewOptions {
   readonly onError: (error: unknown) => void
   readonly onDegraded: () => void
 }
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** One model's states, and those who look at them. */
 export class ModelView {
@@ -346,7 +345,7 @@ export class ModelView {
 
   #list(query: ListQuery): ListView {
     const { where = {}, orderBy, descending, limit } = query
-    const conditions = Object.entries(where).sort(([a], [b]) => compare(a, b))
+    const conditions = Object.entries(where).sort(([a], [b]) => compareValues(a, b))
     const name = JSON.stringify([conditions, orderBy, descending, limit])
     let list = this.#lists.get(name)
     if (!list) this.#lists.set(name, (list = new ListView(this.#source, query)))
@@ -374,7 +373,7 @@ export class ModelView {
     const shape = `${this.#shown?.build}/${this.#shown?.shape}/${this.#overlayShape}`
     if (this.#keys?.shape !== shape) {
       const keys = new Set([...(this.#shown?.keys() ?? []), ...this.#overlays.keys()])
-      this.#keys = { shape, sorted: [...keys].sort(compare) }
+      this.#keys = { shape, sorted: [...keys].sort(compareValues) }
     }
     return this.#keys.sorted
   }

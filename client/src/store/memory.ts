@@ -12,7 +12,8 @@ import {
   system as realSystem,
   TidemarkError,
 } from '@tidemark/shared'
-import { compareValues, isWithin, outlived } from './builds.ts'
+import { compareValues, isWithin } from '../order.ts'
+import { outlived } from './builds.ts'
 import type {
   Accepted,
   AnyRefused,

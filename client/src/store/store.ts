@@ -12,6 +12,7 @@ import type {
   Position,
   Refusal as GatewayRefusal,
 } from '@tidemark/shared'
+import type { Range } from '../order.ts'
 
 /** What one `append` wrote: events that the gateway accepts or refuses as a whole. */
 export interface Batch extends LogName {
@@ -136,11 +137,8 @@ export interface StateRow {
 }
 
 /** Rows in the order of an index, or of their keys where there is none. */
-export interface StateRange {
+export interface StateRange extends Range {
   readonly index?: string | undefined
-  /** Both ends are included. */
-  readonly from?: IndexValue | undefined
-  readonly to?: IndexValue | undefined
   readonly descending?: boolean | undefined
   readonly rowsMax: number
 }
