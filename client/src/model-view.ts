@@ -326,10 +326,11 @@ export class ModelView {
   #state(key: string, call: Call): LiveState<unknown> {
     let handle = this.#handles.get(key)
     if (!handle) {
+      const initial = loading(key)
       handle = {
         get: () => this.#snapshot(key).state,
         getSnapshot: () => this.#snapshot(key),
-        getInitialSnapshot: () => loading(key),
+        getInitialSnapshot: () => initial,
         subscribe: (changed) => this.#subscribe(key, changed),
       }
       for (const name of Object.keys(this.model.commands as object)) {

@@ -170,12 +170,13 @@ export class Submit {
 
   /**
    * Nothing is handed to a link before it is written down that one takes: then what is still here may be
-   * withdrawn. A disk that is too full even for that must not keep what it holds from being uploaded.
+   * withdrawn. A disk that is too full even for that must not keep what it holds from being uploaded, nor a
+   * database that is gone what memory holds.
    */
   async #open(): Promise<void> {
     const { store, follow, onStorage } = this.#ports
     const { signal } = this.#session
-    const mark = (): Promise<void> => store.linked(true)
+    const mark = unlessGone(() => store.linked(true))
     try {
       await mark()
     } catch (error) {
@@ -184,7 +185,11 @@ export class Submit {
       if (!isTidemarkError(error, 'STORAGE_FULL')) await marking
     }
     // Something may have been withdrawn of which this tab has not heard yet.
-    await persist(this.#ports, signal, () => follow.catchUp())
+    await persist(
+      this.#ports,
+      signal,
+      unlessGone(() => follow.catchUp()),
+    )
     this.#isOpen = true
     this.pump()
   }
@@ -380,3 +385,12 @@ const toSubmitted = ({
   ...(after !== undefined && { after }),
   ...(expectedRevision !== undefined && { expectedRevision }),
 })
+
+/** Does a job, or leaves it where the database is not there any more: no other try will find it. */
+const unlessGone = (job: () => Promise<void>) => async (): Promise<void> => {
+  try {
+    await job()
+  } catch (error) {
+    if (!isTidemarkError(error, 'STORE_DELETED')) throw error
+  }
+}

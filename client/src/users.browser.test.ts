@@ -169,6 +169,7 @@ test('[E4] a database that is deleted while the page is open is said, takes noth
   const gateway = createGateway()
   const client = open(name, 'ann', { token: () => 'ann', connect: gateway.connect })
   await client.append([received(1), received(2)])
+  await loaded(client)
   for (const database of await databases(name)) {
     await new Promise((resolve) => {
       indexedDB.deleteDatabase(database).addEventListener('success', resolve)

@@ -59,13 +59,16 @@ const everyMs = 1_000
 export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
   const { witness, status, system, replica } = ports
   let incarnation: string | undefined
+  /** What waited when the database was opened: memory does not know of it before it has read the disk. */
+  let before: Lost | undefined
   let cancel: Cancel | undefined
   let isAsked = false
 
   const write = (lost = recall(witness)?.lost): void => {
     const { pending: events, oldestPendingAt: since } = status.getSnapshot()
-    if (incarnation === undefined || !replica.isLoaded) return
-    const waiting = events > 0 ? { events, since: since ?? system.now() } : undefined
+    if (incarnation === undefined) return
+    const here = events > 0 ? { events, since: since ?? system.now() } : undefined
+    const waiting = replica.isLoaded ? here : sum(before, here)
     const memory: Memory = { incarnation, waiting, lost }
     witness.write(waiting || lost ? JSON.stringify(memory) : undefined)
     // What was read again is another object; only another loss is news.
@@ -122,6 +125,7 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
       if (!identity || signal.aborted) return
       const memory = recall(witness)
       const isOther = memory && memory.incarnation !== identity.incarnation
+      before = isOther ? undefined : memory?.waiting
       const lost = isOther ? sum(memory.lost, memory.waiting) : memory?.lost
       incarnation = identity.incarnation
       if (isOther && lost) witness.write(JSON.stringify({ incarnation, lost } satisfies Memory))
