@@ -1,5 +1,5 @@
 /**
- * Hop 9, entries to states on the disk. What has not been folded by this version of a model is folded page
+ * Behind hop 8: entries to states on the disk. What has not been folded by this version of a model is folded page
  * by page; what has changed since it was written is written behind, so that the next start reads states
  * and the few entries after them, however long the log is.
  */
