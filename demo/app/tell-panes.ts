@@ -20,9 +20,11 @@ export function tellPanes(): void {
   let opened = true
   const items = client.model.item.list()
   const tell = () => {
-    const { link, pending, storage } = client.status.getSnapshot()
-    if (storage === 'opening') return
-    const answered = items.getSnapshot().items.filter(({ confirmed }) => confirmed?.onOrder).length
+    const { link, pending } = client.status.getSnapshot()
+    const { status, items: known } = items.getSnapshot()
+    // Before that it is not known what waits.
+    if (status !== 'ready') return
+    const answered = known.filter(({ confirmed }) => confirmed?.onOrder).length
     const news: DeviceNews = {
       device: device.id,
       off: switchedOff.getSnapshot(),
