@@ -104,6 +104,9 @@ async function learn(ports: ExecutePorts, view: ModelView, key: string): Promise
   }
 }
 
+/** More events than any batch can hold. */
+const placesMax = 2 ** 14
+
 const nothing: ReadonlySet<EventId> = new Set()
 
 /**
@@ -136,7 +139,7 @@ export function decideOn(
       expectedRevision: view.revision(key) + pending.length,
       ...(after !== undefined && { after }),
     },
-    (at) => deriveUuid(commandId, `${attempt}/${at}`),
+    (at) => deriveUuid(commandId, attempt * placesMax + at),
   )
 }
 
