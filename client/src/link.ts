@@ -5,10 +5,10 @@
  */
 import {
   type ClientFrame,
+  closeCodes,
   type Connect,
   Doorbell,
   type ErrorCode,
-  errorRules,
   type FrameOf,
   type GatewayFrame,
   isTidemarkError,
@@ -273,11 +273,9 @@ class Link implements Session {
 
   #farewell(): [code: number, reason: string] {
     const code = this.#end?.code
-    const closeCode = code && errorRules[code]?.closeCode
+    const closeCode = (code && closeCodes[code]) ?? 1000
     // Browsers allow 1000 and 3000 to 4999 to be said.
-    return closeCode !== undefined && closeCode >= 3000
-      ? [closeCode, code ?? '']
-      : [1000, code ?? '']
+    return [closeCode >= 3000 ? closeCode : 1000, code ?? '']
   }
 
   /** Asks whether the other side is still there, without the patience of the ordinary ping. */
@@ -329,7 +327,7 @@ class Link implements Session {
   }
 }
 
-const codes = Object.entries(errorRules) as [ErrorCode, (typeof errorRules)[ErrorCode]][]
+const codes = Object.entries(closeCodes) as [ErrorCode, number][]
 
 const codeOfClose = (closeCode: number): ErrorCode | undefined =>
-  codes.find(([, rule]) => rule.closeCode === closeCode)?.[0]
+  codes.find(([, each]) => each === closeCode)?.[0]

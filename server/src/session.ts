@@ -6,7 +6,7 @@ import {
   assert,
   type Cancel,
   type ClientFrame,
-  errorRules,
+  closeCodes,
   fixedLimits,
   type FrameOf,
   type GatewayFrame,
@@ -166,7 +166,7 @@ export class Session {
     }
     const { code, details } = error
     this.#send({ type: 'error', code, details })
-    const { closeCode } = errorRules[code]
+    const closeCode = closeCodes[code]
     if (closeCode === undefined) return
     logger.info({ event: 'session-ended', session: this.#id, code }, 'a link was ended')
     this.#end(closeCode, code)
@@ -176,7 +176,7 @@ export class Session {
   goAway(retryAfterMs: number): void {
     if (this.#stage === 'closed') return
     this.#send({ type: 'goaway', retryAfterMs })
-    this.#end(errorRules.GOING_AWAY.closeCode ?? 1001, 'GOING_AWAY')
+    this.#end(closeCodes.GOING_AWAY ?? 1001, 'GOING_AWAY')
   }
 
   #end(code: number, reason: string): void {

@@ -1,6 +1,6 @@
 /**
- * One class, one table. A code carries the type of its details, what to do next, and the close code
- * of a link that ends with it. Decisions read codes, never message text.
+ * One class, and what each code carries: the type of its details, what to do next, and the close code of a
+ * link that ends with it. Decisions read codes, never message text.
  */
 
 /** What to do next: `never` pass the same thing again, `reconnect` and resume, or try again `later` on the same link. */
@@ -84,70 +84,43 @@ export interface ErrorDetails {
 /** A code from the table of errors; docs/errors.md explains each. */
 export type ErrorCode = keyof ErrorDetails
 
-interface Rule {
-  readonly recovery: Recovery
-  /** The WebSocket close code of a link that ends with this error. */
-  readonly closeCode?: number
+/** What to do next where that is not `never`, which goes for most codes: the same thing would fail again. */
+const recoveries: { readonly [Code in ErrorCode]?: Recovery } = {
+  BAD_FRAME: 'reconnect',
+  FRAME_TOO_LARGE: 'reconnect',
+  HELLO_TIMEOUT: 'reconnect',
+  UNAUTHENTICATED: 'reconnect',
+  FORBIDDEN: 'later',
+  TOO_MANY: 'reconnect',
+  SILENT: 'reconnect',
+  SUPERSEDED: 'reconnect',
+  GOING_AWAY: 'reconnect',
+  STORAGE_FULL: 'later',
+  STORAGE_BLOCKED: 'later',
+  STORAGE_LOST: 'later',
+  LOG_UNAVAILABLE: 'later',
+  LEASE_LOST: 'later',
+  BROKER_UNAVAILABLE: 'later',
+  BROKER_BUSY: 'later',
+  BROKER_UNAUTHORIZED: 'later',
+  LOCK_LOST: 'later',
+  HANDLER_FAILED: 'later',
+  HANDLER_TIMEOUT: 'later',
+  PROCESSED_UNAVAILABLE: 'later',
 }
 
-/** What each code asks for. */
-export const errorRules: { readonly [Code in ErrorCode]: Rule } = {
-  BAD_FRAME: { recovery: 'reconnect', closeCode: 4400 },
-  UNKNOWN_FRAME: { recovery: 'never' },
-  FRAME_TOO_LARGE: { recovery: 'reconnect', closeCode: 1009 },
-  WRONG_VERSION: { recovery: 'never', closeCode: 4426 },
-  HELLO_TIMEOUT: { recovery: 'reconnect', closeCode: 4408 },
-  UNAUTHENTICATED: { recovery: 'reconnect', closeCode: 4401 },
-  WRONG_USER: { recovery: 'never', closeCode: 4403 },
-  FORBIDDEN: { recovery: 'later' },
-  TOO_MANY: { recovery: 'reconnect', closeCode: 4429 },
-  SILENT: { recovery: 'reconnect', closeCode: 4410 },
-  SUPERSEDED: { recovery: 'reconnect', closeCode: 4409 },
-  GOING_AWAY: { recovery: 'reconnect', closeCode: 1001 },
-  SCHEMA_INVALID: { recovery: 'never' },
-  UNKNOWN_TYPE: { recovery: 'never' },
-  BAD_EVENT: { recovery: 'never' },
-  EVENT_TOO_LARGE: { recovery: 'never' },
-  ID_REUSED: { recovery: 'never' },
-  REVISION_CONFLICT: { recovery: 'never' },
-  NOT_ALLOWED: { recovery: 'never' },
-  BATCH_REFUSED: { recovery: 'never' },
-  LOST_IN_RESTORE: { recovery: 'never' },
-  DEAD_LETTERED: { recovery: 'never' },
-  UNKNOWN_TOPIC: { recovery: 'never' },
-  NOT_JSON: { recovery: 'never' },
-  KEY_TOO_LONG: { recovery: 'never' },
-  BATCH_MIXED: { recovery: 'never' },
-  BATCH_TOO_LARGE: { recovery: 'never' },
-  CLOSED: { recovery: 'never' },
-  UNKNOWN_COMMAND: { recovery: 'never' },
-  COMMAND_FAILED: { recovery: 'never' },
-  NOT_REFUSED: { recovery: 'never' },
-  NO_COMPENSATION: { recovery: 'never' },
-  RESCUE_INVALID: { recovery: 'never' },
-  STORAGE_UNAVAILABLE: { recovery: 'never' },
-  STORAGE_FULL: { recovery: 'later' },
-  STORAGE_BLOCKED: { recovery: 'later' },
-  STORAGE_LOST: { recovery: 'later' },
-  STORE_TOO_NEW: { recovery: 'never' },
-  STORE_DELETED: { recovery: 'never' },
-  STATE_NOT_STORABLE: { recovery: 'never' },
-  LOG_UNAVAILABLE: { recovery: 'later' },
-  LOG_CORRUPT: { recovery: 'never' },
-  LEASE_LOST: { recovery: 'later' },
-  BROKER_UNAVAILABLE: { recovery: 'later' },
-  BROKER_BUSY: { recovery: 'later' },
-  BROKER_UNAUTHORIZED: { recovery: 'later' },
-  ENTITY_MISSING: { recovery: 'never' },
-  MESSAGE_TOO_LARGE: { recovery: 'never' },
-  MESSAGE_MALFORMED: { recovery: 'never' },
-  LOCK_LOST: { recovery: 'later' },
-  HANDLER_FAILED: { recovery: 'later' },
-  HANDLER_REFUSED: { recovery: 'never' },
-  HANDLER_TIMEOUT: { recovery: 'later' },
-  HANDLER_CRASHED: { recovery: 'never' },
-  PROCESSED_UNAVAILABLE: { recovery: 'later' },
-  EVENTS_INVALID: { recovery: 'never' },
+/** The WebSocket close codes of links that end with an error. */
+export const closeCodes: { readonly [Code in ErrorCode]?: number } = {
+  BAD_FRAME: 4400,
+  FRAME_TOO_LARGE: 1009,
+  WRONG_VERSION: 4426,
+  HELLO_TIMEOUT: 4408,
+  UNAUTHENTICATED: 4401,
+  WRONG_USER: 4403,
+  TOO_MANY: 4429,
+  SILENT: 4410,
+  SUPERSEDED: 4409,
+  GOING_AWAY: 1001,
 }
 
 type Arguments<Code extends ErrorCode> = ErrorDetails[Code] extends undefined
@@ -168,7 +141,7 @@ export class TidemarkError<Code extends ErrorCode = ErrorCode> extends Error {
 
   /** What to do next. */
   get recovery(): Recovery {
-    return errorRules[this.code].recovery
+    return recoveries[this.code] ?? 'never'
   }
 }
 

@@ -11,9 +11,9 @@ export {
 } from './command.ts'
 export { Doorbell } from './doorbell.ts'
 export {
+  closeCodes,
   type ErrorCode,
   type ErrorDetails,
-  errorRules,
   isTidemarkError,
   type Recovery,
   TidemarkError,
