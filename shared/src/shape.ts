@@ -2,6 +2,8 @@
  * Checks for the few shapes that cross the wire, small enough for a browser bundle. A check answers
  * with what is wrong and where, or with nothing; unknown fields are left alone, so that a newer peer
  * can say more. Payloads are checked by the topic's own schema, not here.
+ *
+ * Making a check has no side effects, and says so: a bundle leaves out the checks that it does not use.
  */
 
 /** Says what is wrong with `value`, naming it by `path`, or nothing. */
@@ -15,6 +17,7 @@ export interface Check<T> {
 export type Passed<C> = C extends Check<infer T> ? T : never
 
 /** A string of 1 to `lengthMax` UTF-16 code units without control characters, that fits `pattern`. */
+/* @__NO_SIDE_EFFECTS__ */
 export const text =
   (lengthMax: number, pattern?: RegExp): Check<string> =>
   (value, path) => {
@@ -28,6 +31,7 @@ export const text =
   }
 
 /** A whole number from `min` up to 2^53 - 1. */
+/* @__NO_SIDE_EFFECTS__ */
 export const integer =
   (min: number): Check<number> =>
   (value, path) =>
@@ -39,12 +43,14 @@ export const integer =
 export const anything: Check<unknown> = () => undefined
 
 /** What `check` lets pass, or nothing at all. */
+/* @__NO_SIDE_EFFECTS__ */
 export const optional =
   <T>(check: Check<T>): Check<T | undefined> =>
   (value, path) =>
     value === undefined ? undefined : check(value, path)
 
 /** An array of at most `lengthMax` values that each pass `check`. */
+/* @__NO_SIDE_EFFECTS__ */
 export const list =
   <T>(check: Check<T>, lengthMax: number): Check<readonly T[]> =>
   (value, path) => {
@@ -66,6 +72,7 @@ type Recorded<F extends Fields> = {
 } & { readonly [K in OptionalKeys<F>]?: Exclude<Passed<F[K]>, undefined> }
 
 /** An object whose named fields pass their checks. */
+/* @__NO_SIDE_EFFECTS__ */
 export function record<const F extends Fields>(fields: F): Check<Recorded<F>> {
   const checks = Object.entries(fields)
   return (value, path) => {
