@@ -25,5 +25,5 @@ export const makeData = (n: number) => ({
   note: 'picked by hand, counted twice, packed with the others of its order',
 })
 
-/** The stream of event number `n`: there are a thousand. */
-export const makeStream = (n: number): string => `sku-${n % 1_000}`
+/** The stream of event number `n`: there are a thousand, unless said otherwise. */
+export const makeStream = (n: number, streams = 1_000): string => `sku-${n % streams}`

@@ -11,12 +11,22 @@ import { parseArgs } from 'node:util'
 import { type Bench, type Goal, measure, type Row, toRatios } from './bench.ts'
 import { profiling } from './process.ts'
 import { ackBrokerDown, ackBrokerSlow, ackBrokerThrottling } from './rows/ack.ts'
-import { appendBulk, appendConcurrent, appendOne, apply } from './rows/browser.ts'
+import { boot, bootRaw, bootReads } from './rows/boot.ts'
+import {
+  appendBulk,
+  appendConcurrent,
+  appendOne,
+  apply,
+  applyModel,
+  applyStates,
+} from './rows/browser.ts'
 import { catchUp } from './rows/catch-up.ts'
 import { consume } from './rows/consume.ts'
+import { failoverClosed, failoverCrashed, failoverFrozen } from './rows/failover.ts'
 import { ingestBatch, ingestMany } from './rows/ingest.ts'
 import { latencyIdle } from './rows/latency.ts'
 import { idleMemory } from './rows/memory.ts'
+import { modelUpdateKey, modelUpdateList } from './rows/model-update.ts'
 import { publishLag } from './rows/publish-lag.ts'
 import { relay } from './rows/relay.ts'
 import { clientSize } from './rows/size.ts'
@@ -38,6 +48,16 @@ const benches: readonly Bench[] = [
   appendConcurrent,
   appendBulk,
   apply,
+  applyModel,
+  applyStates,
+  boot,
+  bootRaw,
+  bootReads,
+  modelUpdateList,
+  modelUpdateKey,
+  failoverClosed,
+  failoverCrashed,
+  failoverFrozen,
   clientSize,
 ]
 

@@ -1,4 +1,4 @@
-/** The entries that both sides of `apply` are given: the same frames, as a gateway would write them. */
+/** The entries that a device is given: the same frames, as a gateway would write them. */
 import {
   type Claim,
   type Epoch,
@@ -16,12 +16,14 @@ export const epoch = v7() as Epoch
 /** Entries in a frame: about 200 KiB. */
 const frameEntries = 500
 
-/** The deliver frames of a log with `count` entries, as texts. */
-export function writeFrames(count: number): readonly string[] {
+/** The deliver frames of a log with `count` entries on so many streams, as texts. */
+export function writeFrames(count: number, streams?: number): readonly string[] {
   const frames: string[] = []
   for (let after = 0; after < count; after += frameEntries) {
     const upTo = Math.min(after + frameEntries, count)
-    const entries = Array.from({ length: upTo - after }, (_, index) => writeLine(after + index + 1))
+    const entries = Array.from({ length: upTo - after }, (_, index) =>
+      writeLine(after + index + 1, streams),
+    )
     frames.push(
       writeFrame({
         type: 'deliver',
@@ -36,18 +38,18 @@ export function writeFrames(count: number): readonly string[] {
   return frames
 }
 
-const writeLine = (position: number): string =>
+const writeLine = (position: number, streams = 1_000): string =>
   writeEntry(
     {
       position,
-      revision: Math.ceil(position / 1_000),
+      revision: Math.ceil(position / streams),
       receivedAt: 1_790_000_000_500 + position,
       source: 'client',
       author: 'u-42',
     },
     writeClaim({
       id: v7() as Claim['id'],
-      stream: makeStream(position),
+      stream: makeStream(position, streams),
       type: 'StockPicked',
       version: 1,
       data: makeData(position),

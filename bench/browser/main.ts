@@ -1,9 +1,13 @@
-/** What runs in the page: the measurements of both sides, called by name from rows/browser.ts. */
+/** What runs in the page: the measurements of both sides, called by name from the rows. */
 import { dexieApply } from '../limits/dexie-apply.ts'
 import { rawAppend } from '../limits/raw-append.ts'
-import { appendConcurrent, appendInTurn, tidemarkApply } from './tidemark.ts'
+import { appendConcurrent, appendInTurn } from './append.ts'
+import { tidemarkApply, tidemarkFold } from './apply.ts'
+import { boot, bootFill, bootRaw, bootReads } from './boot.ts'
+import { openTab, tabFollows, tabLeads } from './tab.ts'
+import { updateFill, updateKey, updateList } from './update.ts'
 
-/** Measurements by name. Each makes its own database, deletes it, and says how many a second it did. */
+/** Measurements by name, and what they begin with. What makes a database for itself deletes it. */
 export const inPage = {
   rawAppendOne: (count: number) => rawAppend(count, 1),
   rawAppendHundreds: (count: number) => rawAppend(count, 100),
@@ -13,6 +17,17 @@ export const inPage = {
   tidemarkAppendAll: appendConcurrent,
   dexieApply,
   tidemarkApply,
+  tidemarkFold,
+  bootFill,
+  boot,
+  bootRaw,
+  bootReads,
+  updateFill,
+  updateList,
+  updateKey,
+  openTab,
+  tabLeads,
+  tabFollows,
 }
 
 /** The measurements that a page has. */

@@ -8,15 +8,27 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { type BrowserContext, chromium, type Page as Tab } from 'playwright-core'
 import { build } from 'vite'
 import { findChromium } from '../../demo/e2e/chromium.ts'
 import type { InPage } from './main.ts'
 
-/** A page that is ready to run the measurements of main.ts. */
+/** Runs what main.ts has by this name, and answers with what it did. */
+export type RunInPage = <Name extends keyof InPage>(
+  name: Name,
+  ...args: Parameters<InPage[Name]>
+) => Promise<Awaited<ReturnType<InPage[Name]>>>
+
+/** A page that is ready to run what main.ts has. */
 export interface Page {
-  /** Runs a measurement of main.ts, and says its number. */
-  run(name: keyof InPage, count: number): Promise<number>
+  readonly run: RunInPage
+  /** The tab in the browser. */
+  readonly tab: Tab
+  /** Loads the page anew: no code of it is warm, and nothing of it in memory. */
+  reload(): Promise<void>
+  /** Opens another tab on the same page, beside this one. */
+  open(): Promise<Page>
+  /** Closes the tab; of the page that was opened first, the browser. */
   close(): Promise<void>
 }
 
@@ -41,21 +53,39 @@ export async function openPage(): Promise<Page> {
     args: [...args],
     env: { ...env },
   })
-  const page = context.pages()[0] ?? (await context.newPage())
-  page.on('pageerror', (error) => console.error(error))
-  await page.goto(server.url)
-  await page.waitForFunction(() => 'inPage' in globalThis)
+  const first = context.pages()[0] ?? (await context.newPage())
+  const page = await toPage(context, first, server.url)
   return {
-    run: (name, count) =>
-      page.evaluate(
-        ([name, count]) => (globalThis as unknown as { inPage: InPage }).inPage[name](count),
-        [name, count] as const,
-      ),
+    ...page,
     async close() {
       await context.close()
       await server.close()
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+async function toPage(context: BrowserContext, tab: Tab, url: string): Promise<Page> {
+  const isReady = () => tab.waitForFunction(() => 'inPage' in globalThis)
+  tab.on('pageerror', (error) => console.error(error))
+  await tab.goto(url)
+  await isReady()
+  return {
+    run: (name, ...args) =>
+      tab.evaluate(
+        ([name, args]) => {
+          const { inPage } = globalThis as unknown as { inPage: Record<string, Function> }
+          return inPage[name]?.(...args)
+        },
+        [name, args] as const,
+      ),
+    tab,
+    async reload() {
+      await tab.reload()
+      await isReady()
+    },
+    open: async () => toPage(context, await context.newPage(), url),
+    close: () => tab.close(),
   }
 }
 

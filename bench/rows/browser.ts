@@ -1,9 +1,13 @@
 /** Append and apply in a real Chromium, both sides in the same page. */
 import type { Bench } from '../bench.ts'
+import type { Applied } from '../browser/apply.ts'
 import type { InPage } from '../browser/main.ts'
 import { openPage } from '../browser/page.ts'
 
-type Measurement = keyof InPage
+/** What measures by itself, and says one number. */
+type Measurement = {
+  [Name in keyof InPage]: InPage[Name] extends (count: number) => Promise<number> ? Name : never
+}[keyof InPage]
 
 const openBoth =
   (limit: Measurement, ours: Measurement, count: number): Bench['open'] =>
@@ -38,10 +42,12 @@ export const appendBulk: Bench = {
 export const appendConcurrent: Bench = {
   name: 'append-concurrent',
   unit: 'events/s',
-  goal: { atLeast: 0.8 },
+  goal: { atLeast: 0.95 },
   about: '10,000 concurrent appends, each durable, against raw IndexedDB adds in one transaction',
   open: openBoth('rawAppendAll', 'tidemarkAppendAll', 10_000),
 }
+
+const entriesCount = 100_000
 
 /** 100,000 entries from a link into the store, against a record for each. */
 export const apply: Bench = {
@@ -50,5 +56,34 @@ export const apply: Bench = {
   goal: { atLeast: 3 },
   about: '100,000 delivered entries into IndexedDB, against Dexie bulkAdd per record',
   warmups: 0,
-  open: openBoth('dexieApply', 'tidemarkApply', 100_000),
+  open: openBoth('dexieApply', 'tidemarkApply', entriesCount),
+}
+
+/** The same with a model of 10,000 keys. */
+export const applyModel: Bench = {
+  name: 'apply-model',
+  unit: 'entries/s',
+  goal: { atLeast: 5 },
+  about: '100,000 delivered entries into IndexedDB and a model, against Dexie bulkAdd per record',
+  warmups: 0,
+  open: () => openFold(({ perSecond }) => perSecond),
+}
+
+/** The same until the states of all 10,000 keys are on the disk as well. */
+export const applyStates: Bench = {
+  name: 'apply-states',
+  unit: 'entries/s',
+  goal: { atLeast: 5 },
+  about: 'the same until the states are in IndexedDB as well, against Dexie bulkAdd per record',
+  warmups: 0,
+  open: () => openFold(({ perSecondKept }) => perSecondKept),
+}
+
+async function openFold(toNumber: (applied: Applied) => number): ReturnType<Bench['open']> {
+  const page = await openPage()
+  return {
+    limit: () => page.run('dexieApply', entriesCount),
+    ours: async () => toNumber(await page.run('tidemarkFold', entriesCount)),
+    close: page.close,
+  }
 }
