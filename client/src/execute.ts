@@ -79,7 +79,7 @@ export function openExecute(ports: ExecutePorts): Execute {
     const given = toJson(input)
     const call = { model, key, command, input: given, commandId: system.uuid(), attempt: 0 }
     const view = viewOf(views, call)
-    const release = view.hold(key)
+    const release = view.builds.hold(key)
     try {
       await learn(ports, view, key)
       return await writer.write({
@@ -97,7 +97,7 @@ export function openExecute(ports: ExecutePorts): Execute {
 async function learn(ports: ExecutePorts, view: ModelView, key: string): Promise<void> {
   const { replica, catchUp, built } = ports
   if (!replica.isLoaded) await catchUp()
-  while (!view.knows(key)) {
+  while (!view.builds.knows(key)) {
     await built()
     view.want(key)
     await catchUp()

@@ -74,11 +74,11 @@ export function openKeepStates(ports: KeepStatesPorts, signal: AbortSignal): Kep
   }
 
   function isDue(): boolean {
-    return views.some((view) => !unstorable.has(view) && view.isDirty)
+    return views.some((view) => !unstorable.has(view) && view.builds.isDirty)
   }
 
   async function write(): Promise<void> {
-    for (const view of views) view.wantDirty()
+    for (const view of views) view.builds.wantDirty()
     await follow.catchUp()
     await turns(async () => {
       for (const view of views) if (!unstorable.has(view) && !signal.aborted) await writeOne(view)
@@ -87,11 +87,10 @@ export function openKeepStates(ports: KeepStatesPorts, signal: AbortSignal): Kep
   }
 
   async function writeOne(view: ModelView): Promise<void> {
-    const written = view.toWrite()
+    const written = view.builds.toWrite()
     if (!written) return
-    const { to, after, rows } = written
     try {
-      view.written(to, await store.writeStates(to, after, rows))
+      view.builds.written(written[0], await store.writeStates(...written))
     } catch (error) {
       if (!isTidemarkError(error) || error.code !== 'STATE_NOT_STORABLE') throw error
       unstorable.add(view)
@@ -100,4 +99,4 @@ export function openKeepStates(ports: KeepStatesPorts, signal: AbortSignal): Kep
   }
 }
 
-const isFull = (view: ModelView): boolean => view.isFull
+const isFull = ({ builds }: ModelView): boolean => builds.isFull

@@ -119,8 +119,8 @@ export class ListView implements LiveList<unknown> {
     this.#listeners.notify()
   }
 
-  /** Keys have left memory: what the disk has answered may lack what they have become. */
-  evicted(): void {
+  /** Keys have left memory, or other states are shown: what the disk has answered may lack what they have become. */
+  forget(): void {
     this.#base = undefined
     this.#isStale = true
     this.#isWanting = false

@@ -88,7 +88,7 @@ export class Redecide {
       const key = `${row.topic}/${stream}`
       const view = views.find(({ name }) => name === row.decision?.model)
       // What an app does not have any more is not waited for.
-      const isThere = !view || (view.knows(stream) && view.revision(stream) >= revision)
+      const isThere = !view || (view.builds.knows(stream) && view.revision(stream) >= revision)
       const isReady = !waiting.has(key) && isThere
       waiting.add(key)
       return isReady

@@ -142,7 +142,7 @@ export class Replica {
   start(checkpoints: readonly Checkpoint[]): void {
     this.#isStarted = true
     for (const log of this.#logs.values()) {
-      const begun = this.#modelsOf(log).flatMap((model) => model.start(checkpoints) ?? [])
+      const begun = this.#modelsOf(log).flatMap((model) => model.builds.start(checkpoints) ?? [])
       log.rewinds = Math.max(0, ...begun.map(({ rewinds }) => rewinds))
       const positions = begun.filter(({ rewinds }) => rewinds === log.rewinds)
       log.position = positions
@@ -165,7 +165,7 @@ export class Replica {
   building(): Building | undefined {
     for (const view of this.#models) {
       const log = [...this.#logs.values()].find(({ topic }) => topic === view.topic)
-      const from = view.building
+      const from = view.builds.building
       if (from === undefined || !log?.isRead || log.position === undefined) continue
       return { view, log, from, upTo: log.position }
     }
@@ -174,8 +174,8 @@ export class Replica {
 
   /** Entries from the disk for a model that is being folded anew; it is shown when it has come as far as its log. */
   build({ view, upTo }: Building, entries: readonly Entry[]): void {
-    view.build(entries)
-    if (view.building === upTo) view.complete()
+    view.builds.build(entries)
+    if (view.builds.building === upTo) view.builds.complete()
     this.#publish()
     this.#onFolded()
   }
@@ -397,7 +397,7 @@ export class Replica {
     for (const { topic, position } of this.#logs.values()) {
       for (const model of this.#models) {
         // Where there is nothing to fold, nobody needs to wait for it.
-        if (model.topic === topic && model.building === position) model.complete()
+        if (model.topic === topic && model.builds.building === position) model.builds.complete()
       }
     }
   }
@@ -417,11 +417,11 @@ export class Replica {
       // beginning, because somebody may wait for them; at the start nobody does.
       const position = this.#isLoaded ? start : undefined
       Object.assign(state, { rewinds, position, cursor: undefined, isRead: false })
-      if (this.#isLoaded) for (const model of this.#modelsOf(state)) model.begin(rewinds)
+      if (this.#isLoaded) for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)
       this.#isRewound = this.#isLoaded
       return true
     }
-    for (const model of this.#modelsOf(state)) model.begin(rewinds)
+    for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)
     const entries = loaded.lines.map((line) => parseEntry(loaded, line))
     if (isFirst) Object.assign(state, { rewinds, position: cursor?.position ?? start })
     else state.position = entries.at(-1)?.position ?? state.position
