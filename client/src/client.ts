@@ -31,7 +31,6 @@ import type { Store } from './store/store.ts'
 import { inertSync, noDisk, openSync } from './sync.ts'
 import { takeOver } from './take-over.ts'
 import type { TokenAnswer } from './token.ts'
-import { findTrace, type Trace } from './trace.ts'
 import { connectWebSocket } from './websocket.ts'
 import { withdraw, type Withdrawn } from './withdraw.ts'
 import { openWitness, type Watch, type Witness } from './witness.ts'
@@ -103,8 +102,6 @@ export interface Client<M extends Models = Models> {
   readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
   verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
-  /** The way of an event, from its append to what answered it, after a reload too. */
-  trace(id: EventId): Promise<Trace>
   /** Takes back an event, and its batch, while no link can have been handed it. */
   withdraw(id: EventId): Promise<Withdrawn>
   /** The entries stored on this device after a position, at most about a megabyte of them. */
@@ -187,7 +184,8 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   }
   if (ports.isShared) takeOver(ports.lockName, () => void close().catch(onError), life.signal)
   const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
-  const lookup = { store, replica, logs, sync }
+  const { catchUp } = sync
+  const lookup = { store, replica, logs, catchUp }
   const execute = openExecute({ ...sync, ...deciding, writer })
   const handles = views.map((view) => [
     view.name,
@@ -201,7 +199,6 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     status,
     refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
-    trace: (id) => findTrace({ ...lookup, views }, id),
     withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
     pause: () => sync.pause(),
@@ -222,8 +219,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     close,
   }
   const isKnownTopic = (name: string): boolean => topics.known.has(name)
-  const { catchUp } = sync
-  setInside(client, { user, scope, store, replica, writer, logs, isKnownTopic, catchUp })
+  setInside(client, { ...lookup, user, scope, views, writer, isKnownTopic })
   return client
 }
 

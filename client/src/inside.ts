@@ -1,6 +1,7 @@
 /** The parts of a client that modules of this package in other entry points work with, and no app should. */
 import { assert, type LogName } from '@tidemark/shared'
 import type { Writer } from './append.ts'
+import type { ModelView } from './model-view.ts'
 import type { Replica } from './replica.ts'
 import type { Store } from './store/store.ts'
 
@@ -10,10 +11,12 @@ export interface Inside {
   readonly scope: string
   readonly store: Store | undefined
   readonly replica: Replica
+  readonly views: readonly ModelView[]
   readonly writer: Writer
   /** The logs that are read. */
   readonly logs: readonly LogName[]
   readonly isKnownTopic: (topic: string) => boolean
+  /** Resolves when everything that is on the disk now is in memory. */
   readonly catchUp: () => Promise<void>
 }
 

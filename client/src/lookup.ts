@@ -14,7 +14,7 @@ import type { Outcome } from './append.ts'
 import type { Replica } from './replica.ts'
 import { type FoundEntry, searchEntries } from './search.ts'
 import type { Store } from './store/store.ts'
-import { noDisk, type Sync } from './sync.ts'
+import { noDisk } from './sync.ts'
 
 /**
  * What is known of one event: what became of it, `superseded` by the events of a later decision, `pending`
@@ -31,7 +31,8 @@ export interface LookupPorts {
   readonly store: Store | undefined
   readonly replica: Replica
   readonly logs: readonly LogName[]
-  readonly sync: Pick<Sync, 'catchUp'>
+  /** Resolves when everything that is on the disk now is in memory. */
+  readonly catchUp: () => Promise<void>
 }
 
 /** What one call reads, in bytes. */
@@ -51,9 +52,9 @@ export async function readEntries<T extends Topic>(
 
 /** What became of an event. Searches the entries on the disk where memory does not know. */
 export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Knowledge> {
-  const { store, replica, logs, sync } = ports
+  const { store, replica, logs, catchUp } = ports
   if (!store) throw noDisk()
-  await sync.catchUp()
+  await catchUp()
   if (replica.isPending(id)) return { type: 'pending' }
   const refused = replica.refused.getSnapshot().find((each) => each.id === id)
   // What a consumer has set aside was accepted.

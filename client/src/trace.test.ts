@@ -12,6 +12,7 @@ import {
   received,
   talk,
 } from './testing/inventory.ts'
+import { trace } from './trace.ts'
 
 /** Puts what a service answers into the log, as ingest does. */
 function answer(log: TestLog, n: number, causationId: EventId, type: string, data: unknown): void {
@@ -33,7 +34,7 @@ const letter = (id: EventId) => ({
   attempts: 3,
 })
 const stepsOf = async ({ client }: Bench, id: EventId) =>
-  (await client.trace(id)).steps.map(({ type }) => type)
+  (await trace(client, id)).steps.map(({ type }) => type)
 
 test('[H1] the way of an event is told from its append to what answered it, after a reload too', async () => {
   const disk = createDisk()
@@ -63,18 +64,18 @@ test('[H1] the way of an event is told from its append to what answered it, afte
   const parked = [{ stream: 'sku-1', fromRevision: 1, code: 'MESSAGE_TOO_LARGE' as const }]
   bench.connection().send({ ...published, parked })
   await bench.system.settle()
-  expect((await bench.client.trace(id)).steps).toContainEqual({
+  expect((await trace(bench.client, id)).steps).toContainEqual({
     type: 'parked',
     code: 'MESSAGE_TOO_LARGE',
   })
   await bench.client.close()
   const reloaded = openBench({ disk, system: bench.system })
   expect(await stepsOf(reloaded, id)).toEqual(['appended', 'submitted', 'accepted', 'answered'])
-  const { steps } = await reloaded.client.trace(id)
+  const { steps } = await trace(reloaded.client, id)
   const last = steps.at(-1)
   if (last?.type !== 'answered') throw new Error('no answer')
   // The way of the answer leads back.
-  expect(await reloaded.client.trace(last.by.id)).toMatchObject({
+  expect(await trace(reloaded.client, last.by.id)).toMatchObject({
     causationId: id,
     steps: [
       { type: 'appended' },
@@ -93,11 +94,11 @@ test('[H2] what nobody here knows has no way, and a missing cause is no fault', 
   answer(gateway.log, 1, nobody, 'StockReceived', { quantity: 1 })
   answer(gateway.log, 2, nobody, 'tidemark.DeadLettered', letter(nobody))
   await talk(gateway, bench)
-  expect((await bench.client.trace(gateway.log.idAt(1))).causationId).toBe(nobody)
+  expect((await trace(bench.client, gateway.log.idAt(1))).causationId).toBe(nobody)
   expect(await stepsOf(bench, nobody)).toEqual(['answered', 'dead-lettered'])
   expect(bench.client.refused.getSnapshot()).toEqual([])
   expect(bench.client.status.getSnapshot()).toMatchObject({ link: 'online' })
-  expect(await bench.client.trace('0198c0de-bbbb-7000-8000-000000000000' as EventId)).toEqual({
+  expect(await trace(bench.client, '0198c0de-bbbb-7000-8000-000000000000' as EventId)).toEqual({
     id: '0198c0de-bbbb-7000-8000-000000000000',
     steps: [],
   })
@@ -113,7 +114,7 @@ test('[H1] a decision that was made again leads to the events that took its plac
   gateway.log.append([foreignLine(1, 1)])
   await talk(gateway, bench)
   const { ids } = await pick.settled
-  expect((await bench.client.trace(pick.ids[0]!)).steps).toEqual([{ type: 'superseded', by: ids }])
+  expect((await trace(bench.client, pick.ids[0]!)).steps).toEqual([{ type: 'superseded', by: ids }])
   expect(await stepsOf(bench, ids[0]!)).toEqual(['appended', 'submitted', 'accepted'])
   await bench.client.close()
 })

@@ -11,8 +11,9 @@ import {
   parseClaim,
   type Position,
 } from '@tidemark/shared'
-import { findVerdict, type LookupPorts } from './lookup.ts'
-import type { ModelView } from './model-view.ts'
+import type { Client } from './client.ts'
+import { type Inside, insideOf } from './inside.ts'
+import { findVerdict } from './lookup.ts'
 import type { PublishedLog } from './replica.ts'
 import { searchEntries } from './search.ts'
 import type { Refusal } from './store/store.ts'
@@ -44,11 +45,6 @@ export interface Trace {
   readonly steps: readonly TraceStep[]
 }
 
-/** What tracing needs. */
-export interface TracePorts extends LookupPorts {
-  readonly views: readonly ModelView[]
-}
-
 interface Found {
   /** The entry of the event, where this device holds it. */
   readonly entry: Entry | undefined
@@ -56,12 +52,19 @@ interface Found {
   readonly effects: readonly Entry[]
 }
 
-/** Follows an event. */
-export async function findTrace(ports: TracePorts, id: EventId): Promise<Trace> {
-  const { replica } = ports
-  const knowledge = await findVerdict(ports, id)
-  const { entry, effects } = await search(ports, id)
-  const claim = entry ?? claimOf(ports, id)
+/**
+ * The way of an event, from its append to what answered it, after a reload too. Rejects with one of the
+ * `STORAGE_` codes.
+ *
+ * @example
+ * const { steps } = await trace(client, id)
+ */
+export async function trace(client: Pick<Client, 'verdict'>, id: EventId): Promise<Trace> {
+  const inside = insideOf(client)
+  const { replica } = inside
+  const knowledge = await findVerdict(inside, id)
+  const { entry, effects } = await search(inside, id)
+  const claim = entry ?? claimOf(inside, id)
   const steps: TraceStep[] = []
   if (claim) steps.push({ type: 'appended', at: claim.occurredAt })
   const isJudged = knowledge.type === 'accepted' || knowledge.type === 'refused'
@@ -69,12 +72,12 @@ export async function findTrace(ports: TracePorts, id: EventId): Promise<Trace> 
   if (knowledge.type !== 'pending' && knowledge.type !== 'unknown') steps.push(knowledge)
   const published = entry && toPublished(entry, replica.publishedOf(entry))
   if (published) steps.push(published)
-  for (const by of effects) steps.push({ type: typeOf(ports, entry, by), by })
+  for (const by of effects) steps.push({ type: typeOf(inside, entry, by), by })
   const causationId = claim?.causationId
   return { id, ...(causationId !== undefined && { causationId }), steps }
 }
 
-async function search({ store, logs }: TracePorts, id: EventId): Promise<Found> {
+async function search({ store, logs }: Inside, id: EventId): Promise<Found> {
   const found: Entry[] = []
   for (const log of logs) {
     if (store) found.push(...(await searchEntries(store, log, id)).map((each) => each.entry))
@@ -86,7 +89,7 @@ async function search({ store, logs }: TracePorts, id: EventId): Promise<Found> 
 }
 
 /** The event as the outbox or the list of refused ones has it. */
-function claimOf({ replica }: TracePorts, id: EventId): Claim | undefined {
+function claimOf({ replica }: Inside, id: EventId): Claim | undefined {
   const pending = replica.batchOf(id)?.events.find((each) => each.id === id)
   const refused = replica.refused.getSnapshot().find((each) => each.id === id)
   return pending ?? (refused && parseClaim(refused.line))
@@ -105,7 +108,7 @@ function toPublished(
 }
 
 function typeOf(
-  { views }: TracePorts,
+  { views }: Inside,
   entry: DomainEvent | undefined,
   by: Entry,
 ): 'answered' | 'compensated' | 'dead-lettered' {
