@@ -59,13 +59,13 @@ export const webHints: Hints = {
     const seen = (): void => {
       if (document.visibilityState === 'visible') hinted()
     }
-    const names = ['online', 'offline', 'pageshow'] as const
-    for (const name of names) window.addEventListener(name, hinted)
-    document.addEventListener('visibilitychange', seen)
-    return () => {
-      for (const name of names) window.removeEventListener(name, hinted)
-      document.removeEventListener('visibilitychange', seen)
+    const stop = new AbortController()
+    const { signal } = stop
+    for (const name of ['online', 'offline', 'pageshow']) {
+      window.addEventListener(name, hinted, { signal })
     }
+    document.addEventListener('visibilitychange', seen, { signal })
+    return () => stop.abort()
   },
   isSeen: () => typeof document === 'undefined' || document.visibilityState === 'visible',
   onAway(told) {
@@ -76,16 +76,13 @@ export const webHints: Hints = {
     const hidden = ({ persisted }: PageTransitionEvent): void => {
       if (persisted) left()
     }
-    window.addEventListener('pagehide', hidden)
-    window.addEventListener('pageshow', back)
-    document.addEventListener('freeze', left)
-    document.addEventListener('resume', back)
-    return () => {
-      window.removeEventListener('pagehide', hidden)
-      window.removeEventListener('pageshow', back)
-      document.removeEventListener('freeze', left)
-      document.removeEventListener('resume', back)
-    }
+    const stop = new AbortController()
+    const { signal } = stop
+    window.addEventListener('pagehide', hidden, { signal })
+    window.addEventListener('pageshow', back, { signal })
+    document.addEventListener('freeze', left, { signal })
+    document.addEventListener('resume', back, { signal })
+    return () => stop.abort()
   },
 }
 
