@@ -4,7 +4,8 @@
  */
 import { Doorbell, type EventId } from '@tidemark/shared'
 import { persist, type PersistPorts } from './persist.ts'
-import type { Replica } from './replica.ts'
+import type { Gone, Replica } from './replica.ts'
+import { type FoundEntry, searchEntries } from './search.ts'
 import type { Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
 
@@ -31,7 +32,7 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
   const { store, replica, turns, onStorage } = ports
   const bell = new Doorbell()
   /** Events that have left the outbox, and whose verdict is on the disk. */
-  const untold = new Set<EventId>()
+  const untold = new Map<EventId, Gone>()
   replica.onWanted(() => bell.ring())
   bell.ring()
   void run()
@@ -41,16 +42,18 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
     const load = async (): Promise<boolean> => {
       if (!replica.isStarted) replica.start(await store.checkpoints())
       const { more, gone } = replica.load(await store.load(replica.seen(), bytesMax))
-      for (const id of gone) untold.add(id)
+      for (const each of gone) untold.set(each.id, each)
       return more
     }
     while (!signal.aborted && (await turns(load)));
-    for (const id of untold) await tell(id)
+    for (const each of untold.values()) await tell(each)
   }
 
   /** Another tab's link has heard the verdict: whoever waits for it here is told. */
-  async function tell(id: EventId): Promise<void> {
-    const accepted = await store.accepted(id)
+  async function tell({ id, ...log }: Gone): Promise<void> {
+    const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
+    const accepted =
+      (await store.accepted(id)) ?? (await searchEntries(store, log, id, isIt)).find(isIt)?.entry
     untold.delete(id)
     if (!accepted) return
     const { position, revision } = accepted

@@ -48,6 +48,11 @@ interface LogState extends LogName {
   isRead: boolean
 }
 
+/** An event that has left the outbox, and it is not known here why. */
+export interface Gone extends LogName {
+  readonly id: EventId
+}
+
 /** A model that is being folded anew, and how far its log is. */
 export interface Building {
   readonly view: ModelView
@@ -94,6 +99,8 @@ export class Replica {
   /** What this tab is writing now: an entry may come back from another tab before our own write has answered. */
   readonly #writing = new Set<EventId>()
   readonly #waiting = new Map<EventId, Waiter>()
+  /** Written here before the disk had been read: their entries may be among those that are in the states already. */
+  readonly #early = new Set<EventId>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
   /** Rows of other tabs wait behind one that this tab is writing. */
@@ -279,6 +286,7 @@ export class Replica {
   /** Before a write: these events are on their way to the disk. Resolves with what becomes of them, one day. */
   writing(ids: readonly EventId[]): Promise<Settled> {
     for (const id of ids) this.#writing.add(id)
+    if (!this.#isLoaded) for (const id of ids) this.#early.add(id)
     return new Promise((resolve) => this.#wait({ ids, outcomes: [], resolve }))
   }
 
@@ -292,7 +300,7 @@ export class Replica {
 
   /**
    * After a write that is durable. Answers `false` where the disk knows more: rows of other tabs came
-   * between, or rows of a log that is not read, which may have settled already without an entry to tell.
+   * between, or rows that may have settled already without an entry to tell.
    */
   appended(rows: readonly PendingBatch[]): boolean {
     for (const row of rows) {
@@ -306,7 +314,7 @@ export class Replica {
     this.#onRows()
     const isHeldBack = this.#isHeldBack
     this.#isHeldBack = false
-    return !isHeldBack && last <= this.#seq && rows.every((row) => this.reads(row))
+    return !isHeldBack && last <= this.#seq && !rows.some((row) => this.#mayLeave(row))
   }
 
   /** The gateway's verdict, before what it means is on the disk. */
@@ -365,12 +373,13 @@ export class Replica {
    */
   load({ logs, rows, left, refused, fates, states }: Loaded): {
     more: boolean
-    gone: readonly EventId[]
+    gone: readonly Gone[]
   } {
     let more = false
-    for (const loaded of logs) more = this.#loadLog(loaded) || more
+    // First, because the entries of what took their place may come with them.
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo
+    for (const loaded of logs) more = this.#loadLog(loaded) || more
     this.#loadRows(rows)
     for (const each of refused.filter(isFinal)) {
       const seq = this.#seqsById.get(each.id)
@@ -379,7 +388,7 @@ export class Replica {
     }
     if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
     // An entry that says why a row has left may be in what is still to be loaded.
-    const gone = more ? [] : left.flatMap((seq) => this.#remove(seq))
+    const gone = more ? [] : left.flatMap((seq) => this.#lose(seq))
     if (!more) this.#takeStates(states)
     this.#isRewound = this.#isRewound && more
     this.#isMore = more
@@ -402,9 +411,10 @@ export class Replica {
     }
   }
 
-  /** A row of a log that is read leaves with its entry, unless that was taken back before this tab saw it. */
+  /** A row of a log that is read leaves with its entry, unless this tab has not seen that. */
   #mayLeave(row: PendingBatch): boolean {
-    return this.#isRewound || !this.reads(row)
+    const isEarly = row.events.some(({ id }) => this.#early.has(id))
+    return this.#isRewound || isEarly || !this.reads(row)
   }
 
   #loadLog(loaded: LoadedLog): boolean {
@@ -491,17 +501,23 @@ export class Replica {
     }
   }
 
-  #remove(seq: number): readonly EventId[] {
+  #lose(seq: number): readonly Gone[] {
     const row = this.#pending.get(seq)
-    if (!row) return []
+    this.#remove(seq)
+    return row?.events.map(({ id }) => ({ topic: row.topic, scope: row.scope, id })) ?? []
+  }
+
+  #remove(seq: number): void {
+    const row = this.#pending.get(seq)
+    if (!row) return
     this.#pending.delete(seq)
     this.#submitted.delete(seq)
     for (const event of row.events) {
+      this.#early.delete(event.id)
       this.#seqsById.delete(event.id)
       this.streams.lift(event)
       for (const model of this.#models) model.lift(event.id)
     }
-    return row.events.map(({ id }) => id)
   }
 
   #loadRows(rows: readonly OutboxRow[]): void {

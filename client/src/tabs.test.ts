@@ -2,7 +2,15 @@ import { type Position, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk, memoryStore } from './store/memory.ts'
 import { createTestSystem, createTestTabs } from './testing.ts'
-import { foreignLine, inventoryLog, openBench, orders, received } from './testing/inventory.ts'
+import { TestGateway } from './testing/gateway.ts'
+import {
+  foreignLine,
+  inventoryLog,
+  openBench,
+  orders,
+  received,
+  talk,
+} from './testing/inventory.ts'
 
 type Tab = ReturnType<typeof openBench>
 
@@ -43,6 +51,69 @@ test('[T1] of several tabs one talks to the gateway, every one appends, and all 
   expect(seen).toEqual([[5, 0]])
   expect([a, b, c].map((tab) => status(tab).pending)).toEqual([0, 0, 0])
   for (const tab of [a, b, c]) await tab.client.close()
+})
+
+/** Lets a tab's transactions of one kind wait. */
+function createGate(method: string) {
+  let release: (() => void) | undefined
+  let isShut = true
+  return {
+    before: (each: string) =>
+      isShut && each === method
+        ? new Promise<void>((resolve) => (release = resolve))
+        : Promise.resolve(),
+    open() {
+      isShut = false
+      release?.()
+    },
+  }
+}
+
+test('[T1] a tab that appends before it has read the disk hears of the verdict, however far the others are by then', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const leader = openBench({ disk, system, locks, broadcast: broadcast() })
+  const log = inventoryLog()
+  await leader.greet(log)
+  const gate = createGate('checkpoints')
+  const late = openBench({ disk, system, locks, broadcast: broadcast(), before: gate.before })
+  const { settled } = await late.client.append(received(5))
+  await system.settle()
+  const verdicts = [log.append(leader.submit().events)]
+  leader.connection().send({ type: 'verdicts', n: 1, verdicts }, log.deliver())
+  await system.advance(3_000)
+  expect([...disk.builds.values()].map(({ checkpoint }) => checkpoint.position)).toEqual([1])
+  gate.open()
+  await system.settle()
+  expect(await settled).toEqual({ type: 'accepted', position: 1, revision: 1 })
+  expect([onHand(late), status(late).pending]).toEqual([5, 0])
+  for (const tab of [leader, late]) await tab.client.close()
+})
+
+test('[T1] a tab that learns at once of a new decision and of its acceptance tells whoever waits', async () => {
+  const disk = createDisk()
+  const system = createTestSystem()
+  const { locks, broadcast } = createTestTabs()
+  const gateway = new TestGateway(inventoryLog())
+  const leader = openBench({ disk, system, locks, broadcast: broadcast() })
+  await talk(gateway, leader)
+  await leader.client.append(received(5))
+  await talk(gateway, leader)
+  const voice = broadcast()
+  const other = openBench({ disk, system, locks, broadcast: voice })
+  await system.settle()
+  gateway.log.append([foreignLine(1)])
+  const pick = await other.client.model.item('sku-1').pick({ quantity: 2 })
+  if (!pick.ok) throw new Error('denied')
+  voice.isFrozen = true
+  await talk(gateway, leader)
+  expect(disk.fates).toMatchObject([{ type: 'superseded' }])
+  voice.isFrozen = false
+  await leader.client.append(received(1))
+  await system.settle()
+  expect(await pick.settled).toMatchObject({ type: 'accepted', position: 3 })
+  for (const tab of [leader, other]) await tab.client.close()
 })
 
 test('[T2] when the leading tab closes another one takes over, with everything that is pending', async () => {
