@@ -16,7 +16,6 @@ import {
 import { type Append, openAppend, openWriter } from './append.ts'
 import { createRefusedList, type RefusedList } from './compensate.ts'
 import { type DenialsOf, openExecute } from './execute.ts'
-import { exportUnsynced } from './export-unsynced.ts'
 import type { Hints } from './hints.ts'
 import { setInside } from './inside.ts'
 import type { Live } from './live.ts'
@@ -24,11 +23,10 @@ import { findVerdict, type Knowledge, readEntries } from './lookup.ts'
 import { ModelView } from './model-view.ts'
 import type { ModelHandles } from './models.ts'
 import { Replica } from './replica.ts'
-import { signOut, type Unsynced } from './sign-out.ts'
 import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
 import type { Store } from './store/store.ts'
-import { inertSync, noDisk, openSync } from './sync.ts'
+import { inertSync, openSync } from './sync.ts'
 import { takeOver } from './take-over.ts'
 import type { TokenAnswer } from './token.ts'
 import { connectWebSocket } from './websocket.ts'
@@ -113,11 +111,6 @@ export interface Client<M extends Models = Models> {
   reauth(): void
   /** The person has been told of what `status.lost` says. */
   acknowledgeLoss(): void
-  /** What waits on this device as a file, for `importUnsynced` of another or `tidemark rescue import`. */
-  exportUnsynced(): Promise<string>
-  /** Closes the clients of this user in all tabs. See `Unsynced`; the file of an `export` is all that is left then. */
-  signOut(options: { readonly unsynced: 'export' }): Promise<string>
-  signOut(options: { readonly unsynced: Unsynced }): Promise<string | undefined>
   /** Lets go of the connection, the locks and the database. What is pending stays on the device. */
   close(): Promise<void>
 }
@@ -205,21 +198,25 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     resume: () => sync.resume(),
     reauth: () => sync.reauth(),
     acknowledgeLoss: () => watch?.acknowledge(),
-    exportUnsynced: async () => {
-      if (!store) throw noDisk()
-      return exportUnsynced({ store, system, user, scope })
-    },
-    signOut: (async ({ unsynced }: { readonly unsynced: Unsynced }) => {
-      if (!store) throw noDisk()
-      const { closeOthers } = sync
-      const forget = (): void => watch?.forget()
-      const disk = { store, system, user, scope }
-      return signOut({ ...ports, ...disk, closeOthers, end, forget, onError }, unsynced)
-    }) as Client<M>['signOut'],
     close,
   }
   const isKnownTopic = (name: string): boolean => topics.known.has(name)
-  setInside(client, { ...lookup, user, scope, views, writer, isKnownTopic })
+  const { locks, lockName } = ports
+  setInside(client, {
+    ...lookup,
+    user,
+    scope,
+    system,
+    locks,
+    lockName,
+    views,
+    writer,
+    isKnownTopic,
+    closeOthers: () => sync.closeOthers(),
+    end,
+    forget: () => watch?.forget(),
+    onError,
+  })
   return client
 }
 

@@ -1,5 +1,5 @@
 /** The parts of a client that modules of this package in other entry points work with, and no app should. */
-import { assert, type LogName } from '@tidemark/shared'
+import { assert, type Locks, type LogName, type System } from '@tidemark/shared'
 import type { Writer } from './append.ts'
 import type { ModelView } from './model-view.ts'
 import type { Replica } from './replica.ts'
@@ -9,6 +9,10 @@ import type { Store } from './store/store.ts'
 export interface Inside {
   readonly user: string
   readonly scope: string
+  readonly system: System
+  readonly locks: Locks
+  /** Whoever holds this lock leads the tabs of this database. */
+  readonly lockName: string
   readonly store: Store | undefined
   readonly replica: Replica
   readonly views: readonly ModelView[]
@@ -18,6 +22,13 @@ export interface Inside {
   readonly isKnownTopic: (topic: string) => boolean
   /** Resolves when everything that is on the disk now is in memory. */
   readonly catchUp: () => Promise<void>
+  /** Closes the clients of the other tabs. */
+  readonly closeOthers: () => void
+  /** Ends the life of this client, but for its store. */
+  readonly end: () => Promise<void>
+  /** The database goes on purpose: nobody is to miss it. */
+  readonly forget: () => void
+  readonly onError: (error: unknown) => void
 }
 
 const insides = new WeakMap<object, Inside>()

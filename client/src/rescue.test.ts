@@ -1,6 +1,7 @@
 import { type EventId, parseRescue, writeRescue } from '@tidemark/shared'
 import { expect, test } from 'vitest'
-import { adopt, importUnsynced } from './rescue.ts'
+import { adopt, exportUnsynced, importUnsynced } from './rescue.ts'
+import { signOut } from './sign-out.ts'
 import { createDisk, type Disk } from './store/memory.ts'
 import { createTestSystem } from './testing.ts'
 import { TestGateway } from './testing/gateway.ts'
@@ -14,7 +15,7 @@ test('[V1] what waits is brought to another device with the same ids and bytes, 
   await one.client.append(received(5))
   const decided = await one.client.model.item('sku-1').pickInTwo({ quantity: 2 })
   if (!decided.ok) throw new Error('not decided')
-  const file = await one.client.exportUnsynced()
+  const file = await exportUnsynced(one.client)
   expect(await parseRescue(file)).toMatchObject({ user: 'ann', scope: 'default' })
   const first = await importUnsynced(two.client, file)
   expect(first.imported).toHaveLength(3)
@@ -43,7 +44,7 @@ test('[V1] exporting takes nothing out of the outbox, and what is decided on wha
   const one = openBench({ system: createTestSystem({ seed: 1 }) })
   const two = openBench({ system: createTestSystem({ seed: 2 }) })
   await one.client.append(received(5))
-  const file = await one.client.exportUnsynced()
+  const file = await exportUnsynced(one.client)
   expect(one.client.status.getSnapshot().pending).toBe(1)
   const { imported } = await importUnsynced(two.client, file)
   await two.client.model.item('sku-1').pick({ quantity: 2 })
@@ -56,7 +57,7 @@ test('[V2] a damaged file, and one of somebody else, of another scope or of an u
   const { client, disk } = openBench()
   const other = openBench({ user: 'ben' })
   await other.client.append(received(5))
-  const theirs = await other.client.exportUnsynced()
+  const theirs = await exportUnsynced(other.client)
   const mine = await openFileOf('ann')
   const origin = { clientId: 'c', user: 'ann', exportedAt: 1 }
   const [batch] = (await parseRescue(mine)).batches
@@ -87,7 +88,7 @@ test('[V2] a damaged file, and one of somebody else, of another scope or of an u
 async function openFileOf(user: string): Promise<string> {
   const bench = openBench({ user, system: createTestSystem({ seed: 9 }) })
   await bench.client.append(received(5))
-  return bench.client.signOut({ unsynced: 'export' })
+  return signOut(bench.client, { unsynced: 'export' })
 }
 
 test('[U3] what somebody wrote before they had signed in becomes their own, and leaves the outbox that it was in', async () => {
@@ -116,7 +117,7 @@ test('[U3] an adoption that broke off half-way is done again without doubles', a
   const anonymous = openBench({ user: 'anonymous', system, disk })
   await anonymous.client.append(received(5))
   const ann = openBench({ system })
-  await importUnsynced(ann.client, await anonymous.client.exportUnsynced(), { from: 'anonymous' })
+  await importUnsynced(ann.client, await exportUnsynced(anonymous.client), { from: 'anonymous' })
   await anonymous.client.close()
   const reloaded = openBench({ user: 'anonymous', system, disk })
   const { known, imported } = await adopt(ann.client, reloaded.client)

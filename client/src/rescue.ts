@@ -10,9 +10,13 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import type { Client } from './client.ts'
+import { exportUnsynced } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
+import { signOut } from './sign-out.ts'
 import type { Batch, Decision } from './store/store.ts'
 import { noDisk } from './sync.ts'
+
+export { exportUnsynced } from './export-unsynced.ts'
 
 /** What became of the events of a file. */
 export interface Imported {
@@ -75,13 +79,13 @@ export async function importUnsynced(
  */
 export async function adopt(
   client: Pick<Client, 'status'>,
-  anonymous: Pick<Client, 'status' | 'pause' | 'exportUnsynced' | 'signOut'>,
+  anonymous: Pick<Client, 'status' | 'pause'>,
 ): Promise<Imported> {
   anonymous.pause()
   const { user } = insideOf(anonymous)
   // Only what the other outbox holds durably leaves this one.
-  const imported = await importUnsynced(client, await anonymous.exportUnsynced(), { from: user })
-  const rest = await anonymous.signOut({ unsynced: 'export' })
+  const imported = await importUnsynced(client, await exportUnsynced(anonymous), { from: user })
+  const rest = await signOut(anonymous, { unsynced: 'export' })
   const { imported: late } = await importUnsynced(client, rest, { from: user })
   return { imported: [...imported.imported, ...late], known: imported.known }
 }

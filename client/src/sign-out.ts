@@ -1,6 +1,9 @@
 /** The end of a user's stay on this device, in every tab. What has not been synced goes nowhere unless that was said. */
-import { type Locks, sleep, type System } from '@tidemark/shared'
-import { exportUnsynced, type ExportPorts } from './export-unsynced.ts'
+import { sleep } from '@tidemark/shared'
+import type { Client } from './client.ts'
+import { exportUnsynced } from './export-unsynced.ts'
+import { type Inside, insideOf } from './inside.ts'
+import { noDisk } from './sync.ts'
 
 /**
  * What becomes of what has not been synced: `keep` it on this device for the user's return, `export` it as a
@@ -8,37 +11,39 @@ import { exportUnsynced, type ExportPorts } from './export-unsynced.ts'
  */
 export type Unsynced = 'keep' | 'export' | 'discard'
 
-/** What signing out needs. */
-export interface SignOutPorts extends ExportPorts {
-  readonly locks: Locks
-  readonly lockName: string
-  readonly system: System
-  /** Closes the clients of the other tabs. */
-  readonly closeOthers: () => void
-  /** Ends the life of this client, but for its store. */
-  readonly end: () => Promise<void>
-  /** The database goes on purpose: nobody is to miss it. */
-  readonly forget: () => void
-  readonly onError: (error: unknown) => void
-}
-
 /** How long the other tabs may take to let go, in milliseconds. One that is frozen cannot. */
 const othersMsMax = 2_000
 
-/** Signs out. Answers with the rescue file where it was to be exported. */
+/**
+ * Signs out: closes the clients of this user in all tabs. The file that an `export` answers with is all that is
+ * left then. Rejects with one of the `STORAGE_` codes.
+ *
+ * @example
+ * const file = await signOut(client, { unsynced: 'export' })
+ */
 export async function signOut(
-  ports: SignOutPorts,
-  unsynced: Unsynced,
+  client: Pick<Client, 'status'>,
+  options: { readonly unsynced: 'export' },
+): Promise<string>
+export async function signOut(
+  client: Pick<Client, 'status'>,
+  options: { readonly unsynced: Unsynced },
+): Promise<string | undefined>
+export async function signOut(
+  client: Pick<Client, 'status'>,
+  { unsynced }: { readonly unsynced: Unsynced },
 ): Promise<string | undefined> {
-  const { store, closeOthers, end, forget, onError } = ports
+  const inside = insideOf(client)
+  const { store, closeOthers, end, forget, onError } = inside
+  if (!store) throw noDisk()
   closeOthers()
   await end()
   if (unsynced === 'keep') {
     await store.close()
     return undefined
   }
-  await othersHaveEnded(ports)
-  const file = unsynced === 'export' ? await exportUnsynced(ports) : undefined
+  await othersHaveEnded(inside)
+  const file = unsynced === 'export' ? await exportUnsynced(client) : undefined
   forget()
   try {
     await store.destroy()
@@ -51,7 +56,7 @@ export async function signOut(
 }
 
 /** Whoever led has let go of the lock: nothing is settled, and so left out of the file, any more. */
-async function othersHaveEnded({ locks, lockName, system }: SignOutPorts): Promise<void> {
+async function othersHaveEnded({ locks, lockName, system }: Inside): Promise<void> {
   const done = new AbortController()
   const waiting = locks.request(lockName, { signal: done.signal }, async () => done.abort())
   await sleep(system, othersMsMax, done.signal)

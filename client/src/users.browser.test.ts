@@ -3,6 +3,7 @@ import { system } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { type ClientOptions, createClient } from './client.ts'
 import { adopt, importUnsynced } from './rescue.ts'
+import { signOut } from './sign-out.ts'
 import { createTestNetwork, type TestConnection, TestLog, welcome } from './testing.ts'
 import { inventory, item, received } from './testing/inventory.ts'
 
@@ -67,14 +68,14 @@ test('[U1] two users queue offline on one device; both return, and each has thei
   const ann = open(name, 'ann')
   for (let n = 0; n < 5; n++) await ann.append(received(1))
   expect(pending(ann)).toBe(5)
-  await ann.signOut({ unsynced: 'keep' })
+  await signOut(ann, { unsynced: 'keep' })
 
   const ben = open(name, 'ben')
   await loaded(ben)
   expect([pending(ben), ben.model.item('sku-1').get()]).toEqual([0, undefined])
   for (let n = 0; n < 3; n++) await ben.append(received(10))
   expect([pending(ben), ben.model.item('sku-1').get()]).toEqual([3, { onHand: 30 }])
-  await ben.signOut({ unsynced: 'keep' })
+  await signOut(ben, { unsynced: 'keep' })
 
   const gateway = createGateway()
   for (const user of ['ann', 'ben']) {
@@ -107,7 +108,7 @@ test('[U2] signing out with an export leaves no database, in any tab, and the fi
   const tabs = [open(name, 'ann'), open(name, 'ann')] as const
   await tabs[0].append([received(1), received(2)])
   await tabs[1].append(received(3))
-  const file = await tabs[1].signOut({ unsynced: 'export' })
+  const file = await signOut(tabs[1], { unsynced: 'export' })
   await expect.poll(() => tabs[0].status.getSnapshot().link).toBe('closed')
   expect(await databases(name)).toEqual([])
   expect(Object.keys(localStorage).filter((key) => key.startsWith(name))).toEqual([])
@@ -116,7 +117,7 @@ test('[U2] signing out with an export leaves no database, in any tab, and the fi
   expect((await importUnsynced(elsewhere, file)).imported).toHaveLength(3)
   expect((await importUnsynced(elsewhere, file)).known).toHaveLength(3)
   expect([pending(elsewhere), elsewhere.model.item('sku-1').get()]).toEqual([3, { onHand: 6 }])
-  await elsewhere.signOut({ unsynced: 'discard' })
+  await signOut(elsewhere, { unsynced: 'discard' })
 })
 
 test('[U3] what was appended before signing in is adopted', async () => {
@@ -127,14 +128,14 @@ test('[U3] what was appended before signing in is adopted', async () => {
   expect((await adopt(ann, anonymous)).imported).toHaveLength(2)
   expect([pending(ann), ann.model.item('sku-1').get()]).toEqual([2, { onHand: 3 }])
   expect((await databases(name)).filter((each) => each.includes('anonymous'))).toEqual([])
-  await ann.signOut({ unsynced: 'discard' })
+  await signOut(ann, { unsynced: 'discard' })
 })
 
 test('[E1] Chromium is asked to keep the database', async () => {
   const client = open(nextName(), 'ann')
   await client.append(received(1))
   await expect.poll(() => typeof client.status.getSnapshot().persisted).toBe('boolean')
-  await client.signOut({ unsynced: 'discard' })
+  await signOut(client, { unsynced: 'discard' })
 })
 
 test('[E2] a database that is deleted behind our back is said to be lost, until somebody has seen it', async () => {

@@ -1,5 +1,6 @@
 import { parseRescue, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import { signOut } from './sign-out.ts'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, createTestTabs, welcome } from './testing.ts'
 import { inventoryLog, openBench, received } from './testing/inventory.ts'
@@ -26,7 +27,7 @@ test('[U2] signing out keeps what is unsynced where that is asked for, and close
   const { disk, system, a, b } = openTwoTabs()
   await a.greet(inventoryLog())
   await b.client.append([received(1), received(2)])
-  expect(await b.client.signOut({ unsynced: 'keep' })).toBe(undefined)
+  expect(await signOut(b.client, { unsynced: 'keep' })).toBe(undefined)
   await system.settle()
   expect([status(a).link, status(b).link]).toEqual(['closed', 'closed'])
   await expect(a.client.append(received(3))).rejects.toMatchObject({ code: 'CLOSED' })
@@ -45,7 +46,7 @@ test('[U2] signing out with an export gives the file and leaves nothing behind',
   await a.client.append([received(1), received(2)])
   await b.client.append(received(3))
   const lines = [...disk.outbox.values()].map((row) => row.lines)
-  const file = await b.client.signOut({ unsynced: 'export' })
+  const file = await signOut(b.client, { unsynced: 'export' })
   expect((await parseRescue(file)).batches.map((batch) => batch.lines)).toEqual(lines)
   await system.settle()
   expect([status(a).link, status(b).link]).toEqual(['closed', 'closed'])
@@ -62,11 +63,11 @@ test('[U2] where the database cannot be deleted the file is given all the same, 
   }
   const one = openBench({ before })
   await one.client.append(received(1))
-  const file = await one.client.signOut({ unsynced: 'export' })
+  const file = await signOut(one.client, { unsynced: 'export' })
   expect((await parseRescue(file)).batches).toHaveLength(1)
   expect(one.errors).toMatchObject([{ code: 'STORAGE_BLOCKED' }])
   const two = openBench({ before })
-  const discarded = two.client.signOut({ unsynced: 'discard' })
+  const discarded = signOut(two.client, { unsynced: 'discard' })
   await expect(discarded).rejects.toMatchObject({ code: 'STORAGE_BLOCKED' })
 })
 
@@ -79,7 +80,7 @@ test('[U2] signing out deletes what is unsynced only where that is said, and doe
   await b.client.close()
   const c = openBench({ disk, system, locks: frozen.locks })
   await system.settle()
-  const signedOut = c.client.signOut({ unsynced: 'discard' })
+  const signedOut = signOut(c.client, { unsynced: 'discard' })
   await system.advance(1_000)
   expect(disk.outbox.size).toBe(1)
   await system.advance(2_000)

@@ -1,5 +1,6 @@
 /** The device's end of Tidemark: one client for the page, and how the screens read and write with it. */
 import { type Client, createClient } from '@tidemark/client'
+import { signOut } from '@tidemark/client/sign-out'
 import type { Draft } from '@tidemark/shared'
 import { item, order } from '../events.ts'
 import { type Device, readDevice, scope } from './devices.ts'
@@ -34,6 +35,6 @@ export type RefusedHere = ReturnType<typeof client.refused.getSnapshot>[number]
  * here, and goes out when they are back.
  */
 export async function signInAs(user: string): Promise<void> {
-  await client.signOut({ unsynced: 'keep' })
+  await signOut(client, { unsynced: 'keep' })
   location.assign(`?${new URLSearchParams({ device: device.id, user })}`)
 }

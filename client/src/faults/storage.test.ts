@@ -9,6 +9,8 @@ import {
 } from 'fake-indexeddb'
 import { expect, test } from 'vitest'
 import { createClient } from '../client.ts'
+import { exportUnsynced } from '../export-unsynced.ts'
+import { signOut } from '../sign-out.ts'
 import { dexieStore } from '../store/dexie.ts'
 import { createDisk } from '../store/memory.ts'
 import type { Fate, Page, Refused, Store } from '../store/store.ts'
@@ -212,10 +214,10 @@ test('[U2] a database that cannot be opened any more can be given up, and the de
   const { indexedDB, state } = refuseToOpen('UnknownError', 'Internal error opening backing store')
   const { client, system } = openOn(indexedDB)
   await system.advance(10_000)
-  const exporting = expect(client.exportUnsynced()).rejects.toMatchObject({ code: 'STORAGE_LOST' })
+  const exporting = expect(exportUnsynced(client)).rejects.toMatchObject({ code: 'STORAGE_LOST' })
   await system.advance(5_000)
   await exporting
-  const given = client.signOut({ unsynced: 'discard' })
+  const given = signOut(client, { unsynced: 'discard' })
   await system.advance(5_000)
   await given
   state.isBroken = false

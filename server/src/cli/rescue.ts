@@ -17,7 +17,7 @@ import { openLog, readConfiguration } from './configuration.ts'
 const help = `
 tidemark rescue import FILE --why TEXT [--by NAME] [--json]
 
-Appends what \`client.exportUnsynced()\` wrote on a device, with the ids, the bytes and the author that it has
+Appends what \`exportUnsynced(client)\` wrote on a device, with the ids, the bytes and the author that it has
 there. The function \`rescue\` of the configuration says for each batch whether it may: without it nobody may.
 The checksum in the file finds damage; it does not prove who wrote it.
 
