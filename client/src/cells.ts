@@ -105,6 +105,11 @@ export class Cells {
     for (const [key, cell] of this.#cells) if (!cell.tail) yield key
   }
 
+  /** The keys of which only the newest entries are here: their states are still to be read. */
+  *unread(): Iterable<string> {
+    for (const [key, cell] of this.#cells) if (cell.tail) yield key
+  }
+
   /** Folds entries, in the log's order. Calls `onChanged` with each key that they touch. */
   fold(entries: readonly Entry[], onChanged: (key: string) => void): void {
     for (const entry of entries) {

@@ -154,6 +154,8 @@ export class ListView implements LiveList<unknown> {
       return loading
     }
     const status = this.#source.isRebuilding() ? 'rebuilding' : 'ready'
+    // What came while nobody asked for its key belongs to the list as well: to look at it is to ask for it.
+    for (const key of shown.unread()) this.#source.present(key)
     const known = this.#source.keys()
     const keys = shown.isWhole ? known : new Set([...(this.#base?.keys ?? []), ...known])
     const found: { readonly place: Placed; readonly item: PresentState<unknown> }[] = []
