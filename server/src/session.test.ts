@@ -9,6 +9,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 import type { Log } from './log/log.ts'
 import { memoryLog } from './log/memory.ts'
+import { sqliteLog } from './log/sqlite.ts'
 import { type Clock, createClock } from './testing/clock.ts'
 import { hello, inventory, name, someClaim, submit, TestClient } from './testing/client.ts'
 
@@ -307,5 +308,23 @@ describe('subscriptions', () => {
     const reader = await welcomed({ subscriptions: [{ ...name, cursor }] })
     const now = (await log.head(name)).epoch
     expect(reader.frames.at(-1)).toEqual({ type: 'reset', ...name, epoch: now, position: 1 })
+  })
+
+  test('[D9] a log that was started over sends readers of another to its beginning, and says so', async () => {
+    log = sqliteLog(':memory:', { system: clock.system, startOver: true })
+    open()
+    const writer = await welcomed()
+    writer.send(submit(1, [someClaim(clock.system), someClaim(clock.system)]))
+    await clock.settle()
+    const { epoch } = await log.head(name)
+    const other = clock.system.uuid() as FrameOf<'subscribed'>['epoch']
+    const cursor = { epoch: other, position: 7 as Position, id: someClaim(clock.system).id }
+    const reader = await welcomed({ subscriptions: [{ ...name, cursor }] })
+    const reset = { type: 'reset', ...name, epoch }
+    expect(reader.frames.slice(1)).toEqual([{ ...reset, position: 0, startOver: true }])
+    // A copy of this very log is another matter.
+    reader.send({ type: 'subscribe', ...name, cursor: { ...cursor, epoch } })
+    await clock.settle()
+    expect(reader.frames.at(-1)).toEqual({ ...reset, position: 2 })
   })
 })

@@ -128,9 +128,10 @@ export class Subscriptions {
     const { log, deliver, mayRead, published, send, sendBytes } = this.#options
     const name = subscribed.log
     const allowed = await mayRead(name)
-    const { epoch, position: head } = await log.head(name)
+    const { epoch, position: head, isStartedOver } = await log.head(name)
     const start = 0 as Position
-    const position = cursor ? await log.locate(name, cursor) : start
+    const startOver = isStartedOver && cursor && cursor.epoch !== epoch
+    const position = cursor && !startOver ? await log.locate(name, cursor) : start
     if (!this.#wants(subscribed)) return
     if (!allowed) {
       this.#byLog.delete(logKey(name))
@@ -138,7 +139,7 @@ export class Subscriptions {
     }
     if (cursor && (position !== cursor.position || epoch !== cursor.epoch)) {
       this.#byLog.delete(logKey(name))
-      return send({ type: 'reset', ...name, epoch, position })
+      return send({ type: 'reset', ...name, epoch, position, ...(startOver && { startOver }) })
     }
     send({ type: 'subscribed', ...name, epoch, head })
     const news = published(name)

@@ -15,6 +15,7 @@ import {
   type Passed,
   record,
   text,
+  truth,
 } from './shape.ts'
 
 /** The only protocol version there is so far. Each side says which range it speaks. */
@@ -118,7 +119,13 @@ export const gatewayFrames = {
     parked: list(record({ stream, fromRevision: integer(1), code }), 10_000),
   }),
   /** The cursor is not of this log any more: go back to `position` and subscribe again. */
-  reset: record({ ...logName, epoch, position }),
+  reset: record({
+    ...logName,
+    epoch,
+    position,
+    /** The log is another one on purpose: what the old one held is not wanted back. */
+    startOver: optional(truth),
+  }),
   /** The log may not be read any more. */
   revoked: record(logName),
   /** Something was wrong with what the client sent. */

@@ -39,6 +39,10 @@ export const integer =
       ? undefined
       : `${path}: not a whole number from ${min} to 2^53 - 1`
 
+/** True or false. */
+export const truth: Check<boolean> = (value, path) =>
+  typeof value === 'boolean' ? undefined : `${path}: not true or false`
+
 /** Anything, or nothing. */
 export const anything: Check<unknown> = () => undefined
 

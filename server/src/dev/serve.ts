@@ -103,7 +103,8 @@ async function start(
 ): Promise<Running> {
   const { folder, port, say, system } = options
   const served = [...topics.values()].map((topic) => liveTopic(topic, find))
-  const log = sqliteLog(logPath(folder), { system })
+  // A development log that is not there was deleted because nobody wants it back.
+  const log = sqliteLog(logPath(folder), { system, startOver: true })
   const bus = await startBus(options, served)
   const app = fastify({ logger: { level: 'warn', stream: { write: toLine(say) } } })
   await app.register(gateway, {

@@ -68,6 +68,8 @@ export interface Head {
   readonly epoch: Epoch
   /** 0 where it has no entries. */
   readonly position: Position
+  /** It takes the place of another log on purpose: what readers had of that is not wanted back. */
+  readonly isStartedOver?: boolean
 }
 
 /** A run of entries in order. It never holds a part of a batch. */

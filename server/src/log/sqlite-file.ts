@@ -154,13 +154,22 @@ export function checkFile(database: Database, bytes: number): void {
   if (found !== 'ok') throw corrupt(String(found))
 }
 
-/** Creates the tables where there are none, in one transaction. Returns the epoch of new logs. */
-export function prepareFile(database: Database, system: System): Epoch {
+/** What a file says of the logs in it. */
+export interface FileMeta {
+  /** Of new logs. */
+  readonly epoch: Epoch
+  readonly isStartedOver: boolean
+}
+
+/** Creates the tables where there are none, in one transaction. */
+export function prepareFile(database: Database, system: System, startOver: boolean): FileMeta {
   database.exec('begin immediate')
   try {
     if (Number(readPragma(database, 'user_version')) === 0) {
       database.exec(schema)
-      database.prepare(`insert into meta values ('epoch', ?)`).run(system.uuid())
+      const write = database.prepare('insert into meta values (?, ?)')
+      write.run('epoch', system.uuid())
+      if (startOver) write.run('startedOver', 'yes')
       database.exec(
         `pragma application_id = ${applicationId}; pragma user_version = ${schemaVersion}`,
       )
@@ -170,8 +179,9 @@ export function prepareFile(database: Database, system: System): Epoch {
     rollback(database)
     throw error
   }
-  const row = database.prepare(`select value from meta where name = 'epoch'`).get()
-  return String(row?.['value']) as Epoch
+  const read = database.prepare('select value from meta where name = ?')
+  const epoch = String(read.get('epoch')?.['value']) as Epoch
+  return { epoch, isStartedOver: read.get('startedOver') !== undefined }
 }
 
 /** A log whose last entry is not its head has lost something: it must not be served as if it were whole. */

@@ -142,6 +142,20 @@ test('[G13] a reader of the log as it was before a restore is led back to what b
   await restored.close()
 })
 
+test('[D9] a file that was made to start over says so for good, and one that was found does not', async () => {
+  const isStartedOver = async (options: { readonly startOver?: boolean }) => {
+    const log = sqliteLog(path, options)
+    const { isStartedOver: answer } = await log.head(name)
+    await log.close()
+    return answer
+  }
+  expect(await isStartedOver({ startOver: true })).toBe(true)
+  expect(await isStartedOver({})).toBe(true)
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true })
+  expect(await isStartedOver({})).toBe(undefined)
+  expect(await isStartedOver({ startOver: true })).toBe(undefined)
+})
+
 test('[G1] two processes on one file take turns without a gap, a repeat or a stale head', async () => {
   const [left, right] = [sqliteLog(path), sqliteLog(path)]
   const shared = someEvent('sku-1')

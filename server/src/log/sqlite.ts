@@ -53,6 +53,11 @@ const openMsMax = 5_000
 /** Where a SQLite log lives. */
 export interface SqliteLogOptions {
   readonly system?: System
+  /**
+   * Where the file is made here, it takes the place of another on purpose: devices drop what they have of that.
+   * Left out, they take it for one that was lost, and offer their own accepted events again.
+   */
+  readonly startOver?: boolean
 }
 
 /**
@@ -71,12 +76,12 @@ export function sqliteLog(path: string, options: SqliteLogOptions = {}): Log {
       throw error
     }
   })
-  return createSqliteLog(opened, options.system ?? realSystem)
+  return createSqliteLog(opened, options.system ?? realSystem, options.startOver)
 }
 
 /** Builds a log on a database that is open already. */
-export function createSqliteLog(database: DatabaseSync, system: System): Log {
-  return translating(() => new SqliteLog(database, system))
+export function createSqliteLog(database: DatabaseSync, system: System, startOver = false): Log {
+  return translating(() => new SqliteLog(database, system, startOver))
 }
 
 class SqliteLog implements Log {
@@ -86,8 +91,9 @@ class SqliteLog implements Log {
   readonly #listeners = new Set<(logs: readonly LogName[]) => void>()
   readonly #recent = new Recent()
   readonly #epoch: Epoch
+  readonly #isStartedOver: boolean
 
-  constructor(database: DatabaseSync, system: System) {
+  constructor(database: DatabaseSync, system: System, startOver: boolean) {
     this.#database = database
     this.#system = system
     // FULL: a commit that was answered survives a power cut. While a file is opened another gateway may
@@ -99,7 +105,9 @@ class SqliteLog implements Log {
       pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864;
       pragma cache_size = -32768; pragma foreign_keys = off;
     `)
-    this.#epoch = prepareFile(database, system)
+    const meta = prepareFile(database, system, startOver)
+    this.#epoch = meta.epoch
+    this.#isStartedOver = meta.isStartedOver
     this.#statements = prepareStatements(database)
     checkHeads(database)
     // From now on a lock is waited for shortly, since we are on the thread that serves everybody.
@@ -127,6 +135,7 @@ class SqliteLog implements Log {
       return {
         epoch: (epoch?.epoch ?? this.#epoch) as Epoch,
         position: (row?.head ?? 0) as Position,
+        ...(this.#isStartedOver && { isStartedOver: true }),
       }
     })
   }
