@@ -75,7 +75,7 @@ test('[P6] a log that was restored from a copy is rewound to what is common, and
   const disk = createDisk()
   const bench = openBench({ disk })
   const log = inventoryLog()
-  for (let n = 1; n <= 5; n++) log.append([foreignLine(n)])
+  for (let n = 1; n <= 5; n++) log.append([foreignLine(n)], 'ben')
   await bench.greet(log)
   bench.connection().send(log.deliver())
   await bench.system.settle()
@@ -109,7 +109,7 @@ test('[P6] a log that was restored from a copy is rewound to what is common, and
 test('[P6] a reset that leads nowhere ends at the beginning', async () => {
   const bench = openBench()
   const log = inventoryLog()
-  log.append([foreignLine(1)])
+  log.append([foreignLine(1)], 'ben')
   await bench.greet(log)
   bench.connection().send(log.deliver())
   await bench.system.settle()

@@ -18,6 +18,7 @@ import {
 import { findDeadLetters } from './dead-letters.ts'
 import type { DecidePorts } from './execute.ts'
 import type { Follow } from './follow.ts'
+import { readOwn } from './offer-again.ts'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { Session } from './session.ts'
@@ -55,6 +56,8 @@ interface Reading {
   /** Of the subscription that was answered last; nothing is taken before. */
   epoch?: Epoch | undefined
   caughtUp: boolean
+  /** Entries were taken back, and those that came instead have not all been read. */
+  isBehind: boolean
   /** How often something did not fit since something did. */
   misfits: number
 }
@@ -77,7 +80,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
   const { replica, status } = ports
   const readings = new Map<string, Reading>()
   for (const log of logs) {
-    readings.set(logKey(log), { log, caughtUp: false, misfits: 0 })
+    readings.set(logKey(log), { log, caughtUp: false, isBehind: false, misfits: 0 })
     status.patchLog(log.topic, { caughtUp: false })
   }
   const inbox: Told[] = []
@@ -117,14 +120,19 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
     switch (frame.type) {
       case 'subscribed':
         reading.epoch = frame.epoch
+        // What a restored log still has of this device comes by itself, and need not be offered again.
+        if (!reading.isBehind) session.onRead(reading.log)
         return status.forbid(frame.topic, 'read', false)
       case 'caughtUp':
         reading.caughtUp = true
+        reading.isBehind = false
+        session.onRead(reading.log)
         session.onProgress('download')
         return status.patchLog(frame.topic, { caughtUp: true })
       case 'revoked':
         return stopReading(reading)
       case 'reset':
+        reading.isBehind = true
         await rewind(ports, reading.log, frame)
         return subscribe(reading)
       default:
@@ -191,6 +199,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
     reading.epoch = undefined
     // Nothing is owed any more.
     reading.caughtUp = true
+    session.onRead(reading.log)
     status.patchLog(reading.log.topic, { caughtUp: false })
     status.forbid(reading.log.topic, 'read', true)
     void askAgain(reading)
@@ -263,20 +272,26 @@ const toPage = ({ topic, scope, after, lines, cursor }: Written): Page => ({
   cursor,
 })
 
-/** The log was restored from a copy: takes back the entries that it does not hold any more. */
+/**
+ * The log was restored from a copy: takes back the entries that it does not hold any more, and offers again
+ * those of this device's user, unless the log is meant to be another one.
+ */
 async function rewind(
-  { store, replica, follow, turns, onWritten }: ApplyPorts,
+  { store, replica, follow, turns, deciding, onWritten }: ApplyPorts,
   log: LogName,
-  { epoch, position }: FrameOf<'reset'>,
+  { epoch, position, startOver }: FrameOf<'reset'>,
 ): Promise<void> {
   await turns(async () => {
-    const current = replica.cursor(log)?.position ?? start
+    const from = replica.cursor(log)
+    const current = from?.position ?? start
     // A reset that leads nowhere would go on for ever; the beginning is common to all logs.
     const target = position < current ? position : start
     const before = Math.max(0, target - 1) as Position
     const { lines } = target > 0 ? await store.read(log, before, 1) : { lines: [] }
     const id = lines[0] === undefined ? undefined : parseEntry(log, lines[0]).id
-    await store.rewind(log, { epoch, position: target, ...(id && { id }) })
+    const to = { epoch, position: target, ...(id && { id }) }
+    const offered = startOver ? [] : await readOwn({ store, user: deciding.user }, log, target)
+    await store.rewind(log, from, to, offered)
   })
   onWritten()
   await follow.catchUp()

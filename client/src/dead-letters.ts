@@ -78,4 +78,5 @@ function toRefused(
 const eventMark = ',"event":'
 
 /** The author's own bytes, as an entry's line carries them. What stands before is flat, so the mark cannot come earlier. */
-const claimOf = (line: string): string => line.slice(line.indexOf(eventMark) + eventMark.length, -1)
+export const claimOf = (line: string): string =>
+  line.slice(line.indexOf(eventMark) + eventMark.length, -1)

@@ -149,6 +149,10 @@ class Link implements Session {
     if (status.getSnapshot().stalled === direction) status.patch({ stalled: undefined })
   }
 
+  onRead(log: LogName): void {
+    this.#submit?.release(log)
+  }
+
   fail(error: unknown): void {
     if (isTidemarkError(error)) this.#finish(error.code, error.details)
     else {
@@ -245,7 +249,7 @@ class Link implements Session {
     onLimits(limits)
     status.patch({ link: 'online', linkError: undefined })
     this.#apply = openApply(this.#ports, this, logs)
-    this.#submit = new Submit(this.#ports, this, limits)
+    this.#submit = new Submit(this.#ports, this, limits, logs)
     const { signal } = this
     void keepToken(this.#ports, { signal, send: (frame) => this.send(frame) }, this.#token)
   }

@@ -51,6 +51,8 @@ export class ModelView {
   readonly #onDegraded: () => void
   #onWanted: () => void = () => undefined
   readonly #overlay = new Overlay()
+  /** Pending again since the log was restored without them, while what is shown still has them. */
+  readonly #stillShown = new Set<EventId>()
 
   readonly #handles = new Map<string, LiveState<unknown>>()
   readonly #snapshots = new Map<string, Snapshot<unknown>>()
@@ -103,9 +105,10 @@ export class ModelView {
   }
 
   /** Lays a pending event over its key. */
-  lay(event: DomainEvent): void {
+  lay(event: DomainEvent, isOfferedAgain = false): void {
     const key = this.#keyOf(event)
     if (key === undefined) return
+    if (isOfferedAgain && this.builds.isRebuilding) this.#stillShown.add(event.id)
     if (!this.#overlay.has(key) && !this.builds.knows(key)) this.want(key)
     this.#overlay.lay(key, event)
     this.#touch(key)
@@ -235,7 +238,9 @@ export class ModelView {
     }
     let state = confirmed === undefined ? this.model.initial : confirmed
     // A state of another version may have another shape, which these folds do not know.
-    if (!isOther) for (const event of overlay.values()) state = this.#step(state, event)
+    for (const event of isOther ? [] : overlay.values()) {
+      if (!this.#stillShown.has(event.id)) state = this.#step(state, event)
+    }
     return { status: isRebuilding ? 'rebuilding' : 'present', key, state, confirmed, pending }
   }
 
@@ -292,6 +297,7 @@ export class ModelView {
 
   /** Other states are shown, or more of them are in memory. */
   #swap(): void {
+    if (!this.builds.isRebuilding) this.#stillShown.clear()
     this.#snapshots.clear()
     for (const key of this.#overlay.keys()) this.builds.shown?.want(key)
     for (const key of this.#listeners.keys()) this.#changed.add(key)

@@ -2,7 +2,7 @@
 import { assert, type Denial, type EventId, type System } from '@tidemark/shared'
 import type { ModelView } from './model-view.ts'
 import type { PendingBatch, Replica } from './replica.ts'
-import type { AnyRefused, Refusal, Sides } from './store/store.ts'
+import { type AnyRefused, isOfferedAgain, type Refusal, type Sides } from './store/store.ts'
 
 /** What refusing needs. */
 export interface RefusePorts {
@@ -24,6 +24,7 @@ export function refuseBatch(
   reason: Reason,
 ): readonly AnyRefused[] {
   const { topic, scope, decision, events } = row
+  const refusal = isOfferedAgain(row) ? lost(reason) : reason.refusal
   const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
   const sides = sidesOf(ports, row, reason)
   const resting = ports.replica.restingOn(events.map(({ id }) => id))
@@ -36,7 +37,7 @@ export function refuseBatch(
       scope,
       id,
       line,
-      refusal: id === reason.id ? reason.refusal : others,
+      refusal: id === reason.id ? refusal : others,
       refusedAt: ports.system.now(),
       ...(decision && { decision }),
       ...(sides && { sides }),
@@ -44,6 +45,12 @@ export function refuseBatch(
     }
   })
 }
+
+/** It was accepted once: that it no longer fits is the restore's doing. */
+const lost = ({ refusal }: Reason): Refusal => ({
+  code: 'LOST_IN_RESTORE',
+  details: { code: refusal.code },
+})
 
 /** The two sides, where the batch says what it was decided on. */
 function sidesOf(

@@ -22,16 +22,17 @@ import { type Cell, createCell } from './live.ts'
 import { Streams } from './streams.ts'
 import type { ModelView } from './model-view.ts'
 import type { StatusCell } from './status.ts'
-import type {
-  AnyRefused,
-  Checkpoint,
-  Fate,
-  Loaded,
-  LoadedLog,
-  OutboxRow,
-  Seen,
-  Settlement,
-  Want,
+import {
+  type AnyRefused,
+  type Checkpoint,
+  type Fate,
+  isOfferedAgain,
+  type Loaded,
+  type LoadedLog,
+  type OutboxRow,
+  type Seen,
+  type Settlement,
+  type Want,
 } from './store/store.ts'
 
 /** A batch that has not settled, with its events. */
@@ -96,6 +97,14 @@ export class Replica {
   /** By `seq`, in its order. */
   #pending = new Map<number, PendingBatch>()
   readonly #seqsById = new Map<EventId, number>()
+  /** What the link has not taken. */
+  readonly #untaken = new Set<number>()
+  /** What may leave without an entry that this tab sees: rows of logs that are not read, and early ones. */
+  readonly #quiet = new Set<number>()
+  /** By the event that they rest on. */
+  readonly #resting = new Map<EventId, Set<number>>()
+  /** The highest number among them all. */
+  #last = 0
   /** What this tab is writing now: an entry may come back from another tab before our own write has answered. */
   readonly #writing = new Set<EventId>()
   readonly #waiting = new Map<EventId, Waiter>()
@@ -103,6 +112,10 @@ export class Replica {
   readonly #early = new Set<EventId>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
+  /** There may be rows that are offered again, which come before all others. */
+  #areFirstUnknown = true
+  /** The last load was asked for them. */
+  #areFirstAsked = false
   /** Rows of other tabs wait behind one that this tab is writing. */
   #isHeldBack = false
   /** Entries were taken back, and not everything has been loaded since. */
@@ -222,14 +235,16 @@ export class Replica {
 
   /** What `Store.load` may leave out. */
   seen(): Seen {
-    const suspects = [...this.#pending.values()].filter((row) => this.#mayLeave(row))
-    const pending = suspects.map((row) => row.seq).sort((a, b) => a - b)
+    const suspects = this.#isRewound ? this.#pending.keys() : this.#quiet
+    const pending = [...suspects].sort((a, b) => a - b)
+    this.#areFirstAsked = this.#areFirstUnknown
+    const seq = this.#areFirstAsked ? 0 : this.#seq
     // What was written before the first load may have met its fate already.
     const isEarly = this.#pending.size + this.#writing.size > 0
     const fate = this.#fate ?? (isEarly ? 0 : undefined)
     this.#asked = this.#isMore ? [] : this.#wants()
     const wants = this.#asked.map(({ want }) => want)
-    return { seq: this.#seq, pending, logs: [...this.#logs.values()], fate, wants }
+    return { seq, pending, logs: [...this.#logs.values()], fate, wants }
   }
 
   #wants(): readonly { readonly view: ModelView; readonly want: Want }[] {
@@ -265,22 +280,37 @@ export class Replica {
 
   /** The pending batches that rest on these events, and on those again. */
   restingOn(ids: readonly EventId[]): readonly PendingBatch[] {
-    const ground = new Set(ids)
-    const resting: PendingBatch[] = []
-    for (const row of this.#pending.values()) {
-      if (row.after === undefined || !ground.has(row.after)) continue
-      resting.push(row)
-      for (const { id } of row.events) ground.add(id)
+    const ground = [...ids]
+    const resting = new Map<number, PendingBatch>()
+    for (const id of ground) {
+      for (const seq of this.#resting.get(id) ?? []) {
+        const row = this.#pending.get(seq)
+        if (!row || resting.has(seq)) continue
+        resting.set(seq, row)
+        for (const event of row.events) ground.push(event.id)
+      }
     }
-    return resting
+    return [...resting.values()].sort((a, b) => a.seq - b.seq)
+  }
+
+  /** A link begins: everything is there to be taken. */
+  offerAll(): void {
+    for (const seq of this.#pending.keys()) this.#untaken.add(seq)
   }
 
   /**
-   * What may be submitted after `seq`, in the order it was appended. What this tab has written behind
-   * another tab's rows that it has not seen yet waits until it has.
+   * What may be submitted and has not been taken, in the order it was appended. What this tab has written
+   * behind another tab's rows that it has not seen yet waits until it has.
    */
-  rowsAfter(seq: number): readonly PendingBatch[] {
-    return [...this.#pending.values()].filter((row) => row.seq > seq && row.seq <= this.#seq)
+  takeRows(): readonly PendingBatch[] {
+    const taken: PendingBatch[] = []
+    for (const seq of this.#untaken) {
+      const row = this.#pending.get(seq)
+      if (!row || seq > this.#seq) continue
+      this.#untaken.delete(seq)
+      taken.push(row)
+    }
+    return taken.sort((a, b) => a.seq - b.seq)
   }
 
   /** Before a write: these events are on their way to the disk. Resolves with what becomes of them, one day. */
@@ -376,6 +406,7 @@ export class Replica {
     gone: readonly Gone[]
   } {
     let more = false
+    if (this.#areFirstAsked) this.#areFirstUnknown = false
     // First, because the entries of what took their place may come with them.
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo
@@ -413,8 +444,7 @@ export class Replica {
 
   /** A row of a log that is read leaves with its entry, unless this tab has not seen that. */
   #mayLeave(row: PendingBatch): boolean {
-    const isEarly = row.events.some(({ id }) => this.#early.has(id))
-    return this.#isRewound || isEarly || !this.reads(row)
+    return this.#isRewound || this.#quiet.has(row.seq)
   }
 
   #loadLog(loaded: LoadedLog): boolean {
@@ -429,6 +459,7 @@ export class Replica {
       Object.assign(state, { rewinds, position, cursor: undefined, isRead: false })
       if (this.#isLoaded) for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)
       this.#isRewound = this.#isLoaded
+      this.#areFirstUnknown = true
       return true
     }
     for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)
@@ -493,11 +524,25 @@ export class Replica {
   }
 
   #add(row: PendingBatch): void {
+    const { seq, after, events } = row
+    this.#untaken.add(seq)
+    if (!this.reads(row) || events.some(({ id }) => this.#early.has(id))) this.#quiet.add(seq)
+    if (after !== undefined) {
+      const resting = this.#resting.get(after)
+      if (resting) resting.add(seq)
+      else this.#resting.set(after, new Set([seq]))
+    }
+    this.#lay(row, isOfferedAgain(row))
+  }
+
+  /** Puts a row behind all others. */
+  #lay(row: PendingBatch, isOffered = false): void {
     this.#pending.set(row.seq, row)
+    this.#last = Math.max(this.#last, row.seq)
     for (const event of row.events) {
       this.#seqsById.set(event.id, row.seq)
       this.streams.lay(event)
-      for (const model of this.#models) if (model.topic === row.topic) model.lay(event)
+      for (const model of this.#models) if (model.topic === row.topic) model.lay(event, isOffered)
     }
   }
 
@@ -510,10 +555,18 @@ export class Replica {
   #remove(seq: number): void {
     const row = this.#pending.get(seq)
     if (!row) return
-    this.#pending.delete(seq)
-    this.#submitted.delete(seq)
+    for (const seqs of [this.#submitted, this.#untaken, this.#quiet]) seqs.delete(seq)
+    for (const { id } of row.events) this.#early.delete(id)
+    if (row.after !== undefined) {
+      const resting = this.#resting.get(row.after)
+      if (resting?.delete(seq) && resting.size === 0) this.#resting.delete(row.after)
+    }
+    this.#lift(row)
+  }
+
+  #lift(row: PendingBatch): void {
+    this.#pending.delete(row.seq)
     for (const event of row.events) {
-      this.#early.delete(event.id)
       this.#seqsById.delete(event.id)
       this.streams.lift(event)
       for (const model of this.#models) model.lift(event.id)
@@ -530,10 +583,15 @@ export class Replica {
     this.#seq = Math.max(this.#seq, end ?? 0)
     const first = added[0]?.seq
     if (first === undefined) return
-    // Where this tab has written later rows before it saw these, they are laid again on top.
-    const later = [...this.#pending.values()].filter((row) => row.seq > first)
-    for (const { seq } of later) this.#remove(seq)
-    for (const row of [...added, ...later].sort((a, b) => a.seq - b.seq)) this.#add(row)
+    // Where there are later rows already, they are laid again on top.
+    const isLast = this.#last < first
+    const later = isLast ? [] : [...this.#pending.values()].filter((row) => row.seq > first)
+    for (const row of later) this.#lift(row)
+    const isAdded = new Set(added)
+    for (const row of [...added, ...later].sort((a, b) => a.seq - b.seq)) {
+      if (isAdded.has(row)) this.#add(row)
+      else this.#lay(row)
+    }
   }
 
   #publish(): void {

@@ -1,11 +1,13 @@
 /** One link, as the hops that use it see it. */
-import type { ClientFrame } from '@tidemark/shared'
+import type { ClientFrame, LogName } from '@tidemark/shared'
 
 /** What a link gives to the hops that use it, from its welcome to its end. */
 export interface Session {
   send(frame: ClientFrame): void
   /** Something has come forward. */
   onProgress(direction: 'upload' | 'download'): void
+  /** A log has been read as far as it has to be before anything is submitted to it. */
+  onRead(log: LogName): void
   /** Ends the link, for this reason. */
   fail(error: unknown): void
   /** Aborts when the link has ended. */

@@ -391,7 +391,7 @@ class Anything {
     for (const line of kept) restored.append([JSON.stringify(JSON.parse(line).event)])
     const tab = memoryStore(this.disk, { system: this.system })
     const position = restored.head
-    await tab.rewind(restored.name, { epoch, position, id: restored.idAt(position) })
+    await tab.rewind(restored.name, cursor, { epoch, position, id: restored.idAt(position) }, [])
     this.gateway = new TestGateway(restored)
     for (const bench of this.benches) {
       if (bench.connections.length > 0) bench.connection().drop()

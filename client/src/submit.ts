@@ -10,6 +10,7 @@ import {
   isTidemarkError,
   type Limits,
   logKey,
+  type LogName,
   type Position,
   type Refusal,
   sleep,
@@ -53,11 +54,11 @@ export class Submit {
   #sentEvents = 0
   /** To be sent, in order. */
   #unsent: PendingBatch[] = []
-  /** Up to which row of the outbox `unsent` has been filled. */
-  #filledSeq = 0
-  /** What the gateway does not take for now. */
+  /** What the gateway does not take for now, and what its log is to be read for before. */
   #aside: PendingBatch[] = []
   readonly #heldLogs = new Set<string>()
+  /** Logs that have not been read far enough: what was lost in a restore comes before what was appended since. */
+  readonly #unread: Set<string>
   /** Refused on this link. The disk may not have been told yet. */
   readonly #refused = new Set<EventId>()
   #isOfferDue = false
@@ -65,10 +66,12 @@ export class Submit {
   #isOpen = false
   readonly #redecide: Redecide
 
-  constructor(ports: SubmitPorts, session: Session, limits: Limits) {
+  constructor(ports: SubmitPorts, session: Session, limits: Limits, logs: readonly LogName[]) {
     this.#ports = ports
     this.#session = session
     this.#limits = limits
+    this.#unread = new Set(logs.map(logKey))
+    ports.replica.offerAll()
     this.#redecide = new Redecide(ports, session)
     ports.replica.onFolded(() => this.#redecide.pump())
     // What one link was told to hold, another may take.
@@ -91,9 +94,7 @@ export class Submit {
   /** Sends what there is, as far as it fits into the window. */
   pump(): void {
     if (this.#session.signal.aborted || !this.#isOpen) return
-    const rows = this.#ports.replica.rowsAfter(this.#filledSeq)
-    this.#filledSeq = rows.at(-1)?.seq ?? this.#filledSeq
-    this.#offer(rows)
+    this.#offer(this.#ports.replica.takeRows())
     while (!this.#isWaitingForLater) {
       const batches = this.#takeBatches()
       if (batches.length === 0) return
@@ -151,12 +152,31 @@ export class Submit {
     this.pump()
   }
 
-  /** Puts rows in line, but for those whose log is held. */
+  /** A log has been read far enough: what waits for that is put in line. */
+  release(log: LogName): void {
+    if (!this.#unread.delete(logKey(log))) return
+    this.#offerAside()
+    this.pump()
+  }
+
+  /** Puts rows in line, but for those whose log is held or has not been read. */
   #offer(rows: readonly PendingBatch[]): void {
+    const last = this.#unsent.at(-1)
+    const isInOrder = !last || !rows[0] || last.seq < rows[0].seq
     for (const row of rows) {
-      if (this.#heldLogs.has(logKey(row))) this.#aside.push(row)
+      const key = logKey(row)
+      if (this.#heldLogs.has(key) || this.#unread.has(key)) this.#aside.push(row)
       else this.#unsent.push(row)
     }
+    if (!isInOrder) this.#unsent.sort(inOrder)
+  }
+
+  /** Puts what was put aside in line again, in the order it was appended. */
+  #offerAside(): void {
+    const rows = [...this.#aside, ...this.#unsent].sort(inOrder)
+    this.#aside = []
+    this.#unsent = []
+    this.#offer(rows)
   }
 
   #hold(row: PendingBatch): void {
@@ -247,15 +267,14 @@ export class Submit {
     void this.#offerAgain()
   }
 
-  /** After a while, what was put aside is put in line again, in the order it was appended. */
+  /** Offers what was put aside again after a while. */
   async #offerAgain(): Promise<void> {
     if (this.#isOfferDue) return
     this.#isOfferDue = true
     await sleep(this.#ports.system, asideMs, this.#session.signal)
     this.#isOfferDue = false
     this.#heldLogs.clear()
-    this.#unsent = [...this.#aside, ...this.#unsent].sort((a, b) => a.seq - b.seq)
-    this.#aside = []
+    this.#offerAside()
     this.pump()
   }
 
@@ -361,6 +380,8 @@ const readReason = ({
   id,
   refusal: { code, details } as Refusal,
 })
+
+const inOrder = (a: PendingBatch, b: PendingBatch): number => a.seq - b.seq
 
 const countEvents = (batches: readonly PendingBatch[]): number =>
   batches.reduce((sum, batch) => sum + batch.lines.length, 0)

@@ -339,7 +339,7 @@ test('[T5] two tabs that both believe to lead apply each entry once', async () =
 test('[T6] a log that one tab rewinds is folded anew in the others', async () => {
   const [a, b] = openTabs(2) as [ReturnType<typeof openBench>, ReturnType<typeof openBench>]
   const log = inventoryLog()
-  for (let n = 1; n <= 4; n++) log.append([foreignLine(n)])
+  for (let n = 1; n <= 4; n++) log.append([foreignLine(n)], 'ben')
   await a.greet(log)
   a.connection().send(log.deliver())
   await a.system.settle()

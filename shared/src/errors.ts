@@ -32,7 +32,7 @@ export interface ErrorDetails {
   REVISION_CONFLICT: { readonly expected: number; readonly actual: number }
   NOT_ALLOWED: { readonly reason: string }
   BATCH_REFUSED: { readonly by: string }
-  LOST_IN_RESTORE: undefined
+  LOST_IN_RESTORE: { readonly code: string }
   DEAD_LETTERED: {
     readonly consumer: string
     readonly code: string

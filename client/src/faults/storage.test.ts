@@ -47,7 +47,7 @@ const writes: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   settle: (store) => store.settle({ seqs: [1, 2], refused: [refused('1')], accepted: [] }),
   replace: (store) => store.replace(1, fate, batch('6')),
   withdraw: (store) => store.withdraw(3, { ...fate, type: 'withdrawn' }),
-  rewind: (store) => store.rewind(log, cursor(1)),
+  rewind: (store) => store.rewind(log, cursor(2), cursor(1), [batch('4'), batch('5')]),
 }
 const requests = ['add', 'put', 'delete'] as const
 

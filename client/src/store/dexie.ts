@@ -17,6 +17,7 @@ import {
 import {
   countSegments,
   cutSegment,
+  isSamePlace,
   linesAfter,
   type Pack,
   packBatchesMax,
@@ -85,6 +86,8 @@ type StoreName =
 
 /** The key of the number up to which rows may have been handed to a link. */
 const handedKey = 'handed'
+/** The key of the lowest number that a row was given. */
+const lowestKey = 'lowest'
 
 /** An upgrade that another tab blocks may wait for ever, and IndexedDB does not always say so. */
 const openMsMax = 3_000
@@ -177,7 +180,7 @@ class DexieStore implements Store {
     if (wants.length > 0) stores.push('states')
     return this.#transact(stores, 'readonly', (tx) => {
       const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
-      const rows = this.#readRows(tx, seq + 1, Infinity)
+      const rows = this.#readRows(tx, seq > 0 ? seq + 1 : -Infinity, Infinity)
       const [first] = pending
       const kept = first === undefined ? undefined : this.#readRows(tx, first, pending.at(-1) ?? 0)
       const refused = tx.objectStore('refused').getAll() as IDBRequest<AnyRefused[]>
@@ -367,24 +370,33 @@ class DexieStore implements Store {
     })
   }
 
-  rewind(log: LogName, cursor: Cursor): Promise<void> {
+  rewind(
+    log: LogName,
+    from: Cursor | undefined,
+    to: Cursor,
+    offered: readonly Batch[],
+  ): Promise<boolean> {
     const key = logKey(log)
     this.#tails.delete(key)
-    return this.#transact(['entries', 'logs'], 'readwrite', (tx) => {
+    return this.#transact(['entries', 'logs', 'outbox', 'meta'], 'readwrite', (tx) => {
       const [entries, logs] = [tx.objectStore('entries'), tx.objectStore('logs')]
-      const { position } = cursor
+      const { position } = to
       const range = this.#after(log, position)
+      let fits = false
       const row = logs.get(key) as IDBRequest<LogRow | undefined>
       const cut = entries.getAll(range, 1) as IDBRequest<Segment[]>
       cut.onsuccess = () => {
+        fits = isSamePlace(row.result?.cursor, from)
+        if (!fits) return
         entries.delete(range)
         const [segment] = cut.result
         if (segment && segment.first <= position) {
           entries.put(cutSegment(segment, position), segmentKey(log, position))
         }
-        logs.put({ cursor, rewinds: (row.result?.rewinds ?? 0) + 1 }, key)
+        logs.put({ cursor: to, rewinds: (row.result?.rewinds ?? 0) + 1 }, key)
+        offerAgain(tx, offered)
       }
-      return () => undefined
+      return () => fits
     })
   }
 
@@ -545,6 +557,17 @@ function writeSegments(tx: IDBTransaction, log: LogName, segments: readonly Plac
   for (const { first, last, text, replaces } of segments) {
     if (replaces !== undefined) entries.delete(segmentKey(log, replaces))
     entries.put({ first, text }, segmentKey(log, last))
+  }
+}
+
+/** Puts batches before everything that the outbox has or has had. */
+function offerAgain(tx: IDBTransaction, batches: readonly Batch[]): void {
+  const [meta, outbox] = [tx.objectStore('meta'), tx.objectStore('outbox')]
+  const known = meta.get(lowestKey) as IDBRequest<number | undefined>
+  known.onsuccess = () => {
+    const lowest = (known.result ?? 1) - batches.length
+    meta.put(lowest, lowestKey)
+    for (const pack of toPacks(lowest, batches)) outbox.add(pack)
   }
 }
 

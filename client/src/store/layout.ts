@@ -2,7 +2,7 @@
  * How entries and batches lie in the records of a store that charges by the record, as IndexedDB does:
  * many in one, under a key that keeps their order.
  */
-import { type LogName, logKey } from '@tidemark/shared'
+import { type Cursor, type LogName, logKey } from '@tidemark/shared'
 import type { Batch, OutboxRow, Page } from './store.ts'
 
 /** Entries that follow each other, under the key `[log, position of the last]`. */
@@ -24,6 +24,10 @@ const segmentLengthMax = 131_072
 
 /** How many segments come to about this many bytes. */
 export const countSegments = (bytes: number): number => Math.ceil(bytes / segmentLengthMin)
+
+/** Do two cursors stand on the same entry? */
+export const isSamePlace = (a: Cursor | undefined, b: Cursor | undefined): boolean =>
+  a?.position === b?.position && a?.id === b?.id
 
 /** The key of a segment. */
 export const segmentKey = (log: LogName, last: number): [string, number] => [logKey(log), last]

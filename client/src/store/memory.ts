@@ -14,6 +14,7 @@ import {
 } from '@tidemark/shared'
 import { compareValues, isWithin } from '../order.ts'
 import { outlived } from './builds.ts'
+import { isSamePlace } from './layout.ts'
 import type {
   Accepted,
   AnyRefused,
@@ -53,6 +54,8 @@ export interface Disk {
   readonly builds: Map<string, DiskBuild>
   /** Rows up to this one may have been handed to a link. */
   handed: number
+  /** The lowest number that a row was given. */
+  lowest: number
 }
 
 /** How a memory store can be made to behave like a slow or a failing disk. */
@@ -75,6 +78,7 @@ export const createDisk = (): Disk => ({
   fates: [],
   builds: new Map(),
   handed: 0,
+  lowest: 1,
 })
 
 const start = 0 as Position
@@ -137,7 +141,7 @@ export function memoryStore(
     load: (seen, bytesMax) =>
       transact('load', () => ({
         logs: seen.logs.map((log) => load(log, bytesMax)),
-        rows: [...disk.outbox.values()].filter((row) => row.seq > seen.seq),
+        rows: [...disk.outbox.values()].filter((row) => row.seq > (seen.seq || -Infinity)),
         left: seen.pending.filter((seq) => !disk.outbox.has(seq)),
         refused: [...disk.refused.values()],
         fates: {
@@ -185,12 +189,19 @@ export function memoryStore(
         else if (disk.handed === Infinity) disk.handed = disk.seq
       }),
     fate: (id) => transact('fate', () => disk.fates.find(({ ids }) => ids.includes(id))),
-    rewind: (name, cursor) =>
+    rewind: (name, from, to, offered) =>
       transact('rewind', () => {
         const log = at(disk, name)
-        log.lines.splice(cursor.position)
-        log.cursor = cursor
+        if (!isSamePlace(log.cursor, from)) return false
+        log.lines.splice(to.position)
+        log.cursor = to
         log.rewinds += 1
+        disk.lowest -= offered.length
+        const rows = offered.map((batch, nth) => ({ ...batch, seq: disk.lowest + nth }))
+        const later = [...disk.outbox.values()]
+        disk.outbox.clear()
+        for (const row of [...rows, ...later]) disk.outbox.set(row.seq, row)
+        return true
       }),
     read: (log, position, bytesMax) =>
       transact('read', () => slice(at(disk, log).lines, position, bytesMax)),

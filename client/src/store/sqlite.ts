@@ -13,6 +13,7 @@ import {
   type System,
   TidemarkError,
 } from '@tidemark/shared'
+import { isSamePlace } from './layout.ts'
 import {
   readCheckpoints,
   readStates,
@@ -34,7 +35,7 @@ import type {
 } from './store.ts'
 
 /** The layout of the file. A file with a higher number was written by a newer version. */
-const layout = 3
+const layout = 4
 const applicationId = 0x74696463
 
 const schema = `
@@ -64,12 +65,16 @@ const upgrades = [
 `,
   // Layout 3: the states of models.
   statesSchema,
+  // Layout 4: what is offered again, under numbers below those of all others.
+  'alter table link add column lowest integer not null default 1',
 ]
 
 const statements = {
   identity: 'select clientId, incarnation from device',
   introduce: 'insert into device values (?, ?)',
   append: 'insert into outbox (batch) values (?)',
+  offer: 'insert into outbox values (?, ?)',
+  lower: 'update link set lowest = lowest - ? returning lowest',
   rows: 'select seq, batch from outbox where seq > ? order by seq',
   isPending: 'select 1 as found from outbox where seq = ?',
   settle: 'delete from outbox where seq = ?',
@@ -151,7 +156,7 @@ class SqliteStore implements Store {
   async load(seen: Parameters<Store['load']>[0], bytesMax: number): ReturnType<Store['load']> {
     return this.#transact((run) => ({
       logs: seen.logs.map((log) => loadLog(run, log, bytesMax)),
-      rows: run.rows.all(seen.seq).map(toOutboxRow),
+      rows: run.rows.all(seen.seq || -Infinity).map(toOutboxRow),
       left: seen.pending.filter((seq) => !run.isPending.get(seq)),
       refused: run.refused
         .all()
@@ -211,11 +216,21 @@ class SqliteStore implements Store {
     })
   }
 
-  async rewind({ topic, scope }: LogName, cursor: Cursor): Promise<void> {
-    this.#transact((run) => {
-      run.drop.run(topic, scope, cursor.position)
-      run.move.run(topic, scope, JSON.stringify(cursor))
+  async rewind(
+    log: LogName,
+    from: Cursor | undefined,
+    to: Cursor,
+    offered: readonly Batch[],
+  ): Promise<boolean> {
+    const { topic, scope } = log
+    return this.#transact((run) => {
+      if (!isSamePlace(cursorOf(run, log), from)) return false
+      run.drop.run(topic, scope, to.position)
+      run.move.run(topic, scope, JSON.stringify(to))
       run.rewound.run(topic, scope)
+      const { lowest } = run.lower.get(offered.length) as unknown as { readonly lowest: number }
+      for (const [at, batch] of offered.entries()) run.offer.run(lowest + at, JSON.stringify(batch))
+      return true
     })
   }
 

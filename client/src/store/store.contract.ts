@@ -1,17 +1,18 @@
 /** What every store has to do. Run by each adapter's test, in Node and in a browser page. */
 import type { Cursor, Epoch, EventId, LogName, Position } from '@tidemark/shared'
 import { expect, test } from 'vitest'
-import type {
-  AnyRefused,
-  Batch,
-  Checkpoint,
-  Fate,
-  Page,
-  Refused,
-  Seen,
-  StateRow,
-  Store,
-  Want,
+import {
+  type AnyRefused,
+  type Batch,
+  type Checkpoint,
+  type Fate,
+  isOfferedAgain,
+  type Page,
+  type Refused,
+  type Seen,
+  type StateRow,
+  type Store,
+  type Want,
 } from './store.ts'
 
 /** A place where stores can be opened that share one database, as tabs do. */
@@ -290,7 +291,7 @@ function checkEntries(check: Checks): void {
       { topic: 'orders', scope: 'shop-7' },
     ]
     await store.apply([page(0, 2), ...others.map((other) => ({ ...page(0, 1), ...other }))], [])
-    await store.rewind(others[0]!, cursor(0))
+    await store.rewind(others[0]!, cursor(1), cursor(0), [])
     expect((await store.read(log, 0 as Position, lots)).lines).toHaveLength(2)
     expect((await store.read(others[0]!, 0 as Position, lots)).lines).toHaveLength(0)
     expect((await store.read(others[1]!, 0 as Position, lots)).lines).toHaveLength(1)
@@ -423,7 +424,8 @@ function checkRewinding(check: Checks): void {
         await store.apply([page(after, upTo)], [])
       }
       for (const [times, target] of [450, 7, 3, 1].entries()) {
-        await store.rewind(log, cursor(target))
+        const from = cursor([600, 450, 7, 3][times] ?? 0)
+        expect(await store.rewind(log, from, cursor(target), [])).toBe(true)
         const { logs } = await tab.load(nothing, lots)
         expect(logs[0]).toMatchObject({ cursor: cursor(target), rewinds: times + 1, more: false })
         expect(logs[0]?.lines).toEqual(page(0, target).lines)
@@ -433,9 +435,58 @@ function checkRewinding(check: Checks): void {
       expect(await store.apply([page(1, 4, again)], [])).toBe(true)
       const { lines } = await tab.read(log, 0 as Position, lots)
       expect(lines).toEqual([line(1), again(2), again(3), again(4)])
-      await store.rewind(log, cursor(0))
+      await store.rewind(log, cursor(4), cursor(0), [])
       expect((await tab.load(seenUpTo(4), lots)).logs[0]?.lines).toEqual([])
       expect(await tab.apply([page(0, 1)], [])).toBe(true)
+      await tab.close()
+    },
+  )
+
+  check(
+    '[P12] what is offered again enters the outbox before everything else, as its entries go',
+    async (store, place) => {
+      const tab = place.open()
+      await store.append([batch(1), batch(2), batch(3)])
+      await store.apply([page(0, 200)], [1])
+      const pair: Batch = { ...log, lines: [...batch(150).lines, ...batch(151).lines] }
+      const many = Array.from({ length: 130 }, (_, n) => batch(n + 1_000))
+      expect(await store.rewind(log, cursor(200), cursor(100), [pair, ...many])).toBe(true)
+      expect(await tab.rewind(log, cursor(100), cursor(50), [batch(60), batch(70)])).toBe(true)
+      const all = async (from: Store, seq = 0) => (await from.load({ ...nothing, seq }, lots)).rows
+      const rows = await all(tab)
+      const wanted = [batch(60), batch(70), pair, ...many, batch(2), batch(3)]
+      expect(rows.map(({ lines }) => lines)).toEqual(wanted.map(({ lines }) => lines))
+      expect(rows.map(({ seq }) => seq)).toEqual(rows.map(({ seq }) => seq).sort((a, b) => a - b))
+      expect(rows.map((row) => isOfferedAgain(row)).lastIndexOf(true)).toBe(wanted.length - 3)
+      expect((await all(tab, 2)).map(({ seq }) => seq)).toEqual([3])
+      // It leaves as everything else does, and its number is not given again.
+      const [first = 0, second = 0, third = 0] = rows.map(({ seq }) => seq)
+      expect(await store.withdraw(first, fate(60))).toBe(false)
+      await store.settle({ seqs: [first, third], refused: [refused(60)], accepted: [] })
+      expect(await tab.apply([page(50, 51)], [second])).toBe(true)
+      expect((await all(store)).map(({ lines }) => lines)).toEqual(
+        wanted.slice(3).map(({ lines }) => lines),
+      )
+      expect(await store.append([batch(4)])).toEqual([4])
+      await store.rewind(log, cursor(51), cursor(0), [batch(5)])
+      expect((await all(store))[0]).toEqual({ ...batch(5), seq: first - 1 })
+      await tab.close()
+    },
+  )
+
+  check(
+    '[P12] where the log has moved on, a rewind writes nothing and offers nothing',
+    async (store, place) => {
+      const tab = place.open()
+      await store.apply([page(0, 5)], [])
+      expect(await tab.apply([page(5, 6)], [])).toBe(true)
+      for (const from of [cursor(5), { ...cursor(6), id: id(9) }, undefined]) {
+        expect(await store.rewind(log, from, cursor(2), [batch(3)])).toBe(false)
+      }
+      const { rows, logs } = await tab.load(nothing, lots)
+      expect(rows).toEqual([])
+      expect(logs[0]).toMatchObject({ cursor: cursor(6), rewinds: 0 })
+      expect(await store.apply([page(6, 7)], [])).toBe(true)
       await tab.close()
     },
   )

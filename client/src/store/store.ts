@@ -40,10 +40,16 @@ export interface Decision {
   readonly attempt: number
 }
 
-/** A batch with its place in the order of everything appended on this device. */
+/**
+ * A batch with its place in the order of everything appended on this device. What was accepted once and is
+ * offered again has a place below 1, and so comes before everything else.
+ */
 export interface OutboxRow extends Batch {
   readonly seq: number
 }
+
+/** Was this batch accepted once, by a gateway whose log was restored without it? */
+export const isOfferedAgain = ({ seq }: OutboxRow): boolean => seq < 1
 
 /** The gateway's reason; or a command's own, where it was decided again and did not hold any more. */
 export type Refusal<Denied extends Denial = never> = GatewayRefusal | Denied
@@ -153,7 +159,7 @@ export type Want = { readonly build: string } & (
 export interface Seen {
   /** Up to which fate; before the first load, none is of interest. */
   readonly fate?: number | undefined
-  /** Up to which outbox row. */
+  /** Up to which outbox row. 0: none, not even of those that are offered again. */
   readonly seq: number
   /** The rows that it holds as pending, by `seq`. */
   readonly pending: readonly number[]
@@ -239,8 +245,17 @@ export interface Store {
   linked(isLinked: boolean): Promise<void>
   /** What became of an event that left the outbox without a verdict. */
   fate(id: EventId): Promise<Fate | undefined>
-  /** Drops the entries of a log above the cursor's position, and puts the cursor there. */
-  rewind(log: LogName, cursor: Cursor): Promise<void>
+  /**
+   * Drops the entries of a log above the position of `to`, and puts its cursor there. What is offered again
+   * of them enters the outbox before everything that is in it, in order. Answers `false`, having written
+   * nothing, where the log does not stand at `from`.
+   */
+  rewind(
+    log: LogName,
+    from: Cursor | undefined,
+    to: Cursor,
+    offered: readonly Batch[],
+  ): Promise<boolean>
   /** Entries after `position`, at most about `bytesMax` of them (but at least one segment). */
   read(
     log: LogName,

@@ -6,10 +6,11 @@ import {
   type FrameOf,
   logKey,
   parseClaim,
+  parseEntry,
   type Position,
   type SubmittedBatch,
 } from '@tidemark/shared'
-import { type TestConnection, type TestLog, welcome } from '../testing.ts'
+import { type TestConnection, TestLog, welcome } from '../testing.ts'
 
 interface Served {
   next: number
@@ -17,6 +18,8 @@ interface Served {
   isDeaf: boolean
   delivered: number
   isSubscribed: boolean
+  /** What the subscription found, until it has been delivered. */
+  met: number | undefined
 }
 
 /** Serves connections from one log. */
@@ -29,8 +32,20 @@ export class TestGateway {
   isDelivering = true
   readonly #served = new Map<TestConnection, Served>()
 
+  /** What is in the log already has its verdict. */
   constructor(log: TestLog) {
     this.log = log
+    for (const line of log.lines) {
+      const { id, batch, position, revision } = parseEntry(log.name, line)
+      const first = this.verdicts.get(batch ?? id)
+      this.verdicts.set(id, { position, revisions: [revision] })
+      if (first && batch !== id) {
+        this.verdicts.set(batch ?? id, {
+          ...first,
+          revisions: [...(first.revisions ?? []), revision],
+        })
+      }
+    }
   }
 
   /** Takes what a connection has sent, answers, and delivers what it has not got. */
@@ -38,16 +53,18 @@ export class TestGateway {
     if (connection.closed) return
     let served = this.#served.get(connection)
     if (!served) {
-      served = { next: 1, isDeaf: false, delivered: 0, isSubscribed: false }
+      served = { next: 1, isDeaf: false, delivered: 0, isSubscribed: false, met: undefined }
       this.#served.set(connection, served)
       connection.open()
       return
     }
     for (const frame of connection.received.splice(0)) this.#take(connection, served, frame)
     const { head } = this.log
-    if (!this.isDelivering || !served.isSubscribed || served.delivered >= head) return
-    connection.send(this.log.deliver(served.delivered, head))
+    if (!this.isDelivering || !served.isSubscribed) return
+    if (served.delivered < head) connection.send(this.log.deliver(served.delivered, head))
     served.delivered = head
+    if (served.met !== undefined) connection.send(this.log.caughtUp())
+    served.met = undefined
   }
 
   #take(connection: TestConnection, served: Served, frame: ClientFrame): void {
@@ -70,9 +87,25 @@ export class TestGateway {
     { topic, scope, cursor }: Omit<FrameOf<'subscribe'>, 'type'>,
   ): void {
     if (logKey({ topic, scope }) !== logKey(this.log.name)) return
-    served.isSubscribed = true
-    served.delivered = cursor?.position ?? 0
-    connection.send(this.log.subscribed(), this.log.caughtUp())
+    const { log } = this
+    const { position = 0, id } = cursor ?? {}
+    served.isSubscribed = position <= log.head && (position === 0 || log.idAt(position) === id)
+    if (!served.isSubscribed) {
+      const target = position > log.head ? log.head : this.#endOfBatch(Math.floor(position / 2))
+      return connection.send({ type: 'reset', topic, scope, epoch: log.epoch, position: target })
+    }
+    served.delivered = position
+    served.met = log.head
+    connection.send(this.log.subscribed())
+  }
+
+  /** The last position up to this one after which a batch ends. */
+  #endOfBatch(position: number): Position {
+    const batchAt = (at: number): unknown => JSON.parse(this.log.lines[at - 1] ?? '{}').batch
+    const torn = batchAt(position + 1)
+    for (let end = position; ; end--) {
+      if (end === 0 || torn === undefined || batchAt(end) !== torn) return end as Position
+    }
   }
 
   #judge(connection: TestConnection, served: Served, frame: FrameOf<'submit'>): void {
@@ -123,4 +156,20 @@ export class TestGateway {
       (line) => (JSON.parse(line) as { event: { stream: string } }).event.stream === stream,
     ).length
   }
+}
+
+/** A copy of a log as it was when its head was at a position, or at the end of the batch there. */
+export function copyOf(log: TestLog, upTo: number): TestLog {
+  const copy = new TestLog(log.name, log.epoch)
+  const batches = new Map<EventId, { readonly lines: string[]; readonly author: string }>()
+  for (const line of log.lines) {
+    const { id, batch = id, author, position } = parseEntry(log.name, line)
+    if (position > upTo && !batches.has(batch)) break
+    const claim = line.slice(line.indexOf(',"event":') + 9, -1)
+    const found = batches.get(batch)
+    if (found) found.lines.push(claim)
+    else batches.set(batch, { lines: [claim], author })
+  }
+  for (const { lines, author } of batches.values()) copy.append(lines, author)
+  return copy
 }

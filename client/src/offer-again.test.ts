@@ -1,0 +1,205 @@
+import { type EventId, parseClaim, parseEntry, TidemarkError } from '@tidemark/shared'
+import { expect, test } from 'vitest'
+import { createDisk, type Disk } from './store/memory.ts'
+import { createTestSystem, createTestTabs, TestLog } from './testing.ts'
+import { copyOf, TestGateway } from './testing/gateway.ts'
+import {
+  type Bench,
+  foreignLine,
+  inventoryLog,
+  openBench,
+  picked,
+  received,
+  talk,
+} from './testing/inventory.ts'
+
+const onHand = (bench: Bench, key = 'sku-1') => bench.client.model.item(key).get()?.onHand
+const idsIn = (log: TestLog) => log.lines.map((line) => parseEntry(log.name, line).id)
+const pendingIn = (disk: Disk) => [...disk.outbox.values()].map(({ lines }) => lines)
+
+/** The gateway's process ends; what comes back has a copy of its log. */
+async function restore(gateway: TestGateway, upTo: number, ...benches: readonly Bench[]) {
+  const [bench] = benches
+  for (const each of benches) if (each.connections.length > 0) each.connection().drop()
+  await bench?.system.advance(2_000)
+  return new TestGateway(copyOf(gateway.log, upTo))
+}
+
+/** A device with five entries: of its own a fact, a batch of two and another fact; one is somebody else's. */
+async function openWithEntries(options: Parameters<typeof openBench>[0] = {}) {
+  const disk = options.disk ?? createDisk()
+  const bench = openBench({ disk, ...options })
+  const gateway = new TestGateway(inventoryLog())
+  await bench.client.append(received(10))
+  await bench.client.append([received(20), picked(1)])
+  await talk(gateway, bench)
+  gateway.log.append([foreignLine(1, 100)], 'ben')
+  await bench.client.append(received(40))
+  await talk(gateway, bench)
+  expect([gateway.log.head, disk.outbox.size, onHand(bench)]).toEqual([5, 0, 169])
+  return { bench, gateway, disk }
+}
+
+test('[P13] what a restored log has lost of this user is offered again, before what was appended since', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  const before = gateway.log.lines
+  const restored = await restore(gateway, 1, bench)
+  await bench.client.append(picked(5))
+  const shown = new Set<unknown>()
+  const item = bench.client.model.item('sku-1')
+  item.subscribe(() => shown.add(item.get()?.onHand))
+  restored.isDelivering = false
+  // Until the gateway has heard of it, it is pending again.
+  const lost = parseEntry(gateway.log.name, before[1] ?? '')
+  restored.serve(bench.connection())
+  for (let round = 0; round < 3; round++) {
+    await bench.system.settle()
+    restored.serve(bench.connection())
+    if (disk.outbox.size > 1) break
+  }
+  expect(await bench.client.verdict(lost.id)).toEqual({ type: 'pending' })
+  expect(pendingIn(disk).map(({ length }) => length)).toEqual([2, 1, 1])
+  restored.isDelivering = true
+  await talk(restored, bench)
+  expect(disk.outbox.size).toBe(0)
+  expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+  // The same bytes, in the same order and batches; what was not this user's is not offered.
+  const claims = (log: TestLog) => log.lines.map((line) => line.slice(line.indexOf(',"event":')))
+  const own = before.filter((_line, at) => at !== 3)
+  expect(claims(restored.log).slice(0, 4)).toEqual(own.map((l) => l.slice(l.indexOf(',"event":'))))
+  expect(restored.log.lines.map((line) => parseEntry(restored.log.name, line).batch)).toEqual([
+    undefined,
+    lost.id,
+    lost.id,
+    undefined,
+    undefined,
+  ])
+  expect(restored.log.head).toBe(5)
+  expect(onHand(bench)).toBe(64)
+  // Nothing was shown twice, and nothing but the other's event went.
+  expect([...shown].filter((each) => each !== 164 && each !== 64)).toEqual([])
+  await bench.client.close()
+})
+
+test('[P13] what the restored log still has comes back by itself, and is not sent again', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  const restored = await restore(gateway, 3, bench)
+  // Somebody was quicker: the log has grown beyond what this device had, so that more is taken back.
+  for (let n = 10; n < 14; n++) restored.log.append([foreignLine(n)], 'ben')
+  const sent: EventId[] = []
+  for (let round = 0; round < 15; round++) {
+    await bench.system.settle()
+    for (const frame of bench.connection().received) {
+      if (frame.type === 'submit') sent.push(...frame.events.map((line) => parseClaim(line).id))
+    }
+    restored.serve(bench.connection())
+  }
+  await bench.system.settle()
+  expect(sent).toEqual([idsIn(gateway.log)[4]])
+  expect(idsIn(restored.log)).toHaveLength(8)
+  expect([disk.outbox.size, onHand(bench)]).toEqual([0, 10 + 20 - 1 + 40 + 4])
+  await bench.client.close()
+})
+
+test('[P13] entries and the outbox change in one transaction: a crash around it loses nothing', async () => {
+  for (const moment of ['before', 'after'] as const) {
+    const system = createTestSystem()
+    let isDying = false
+    const die = async (method: string) => {
+      if (!isDying || method !== 'rewind') return
+      isDying = false
+      throw new TidemarkError('STORAGE_LOST', { reason: 'the tab is gone' })
+    }
+    const { bench, gateway, disk } = await openWithEntries({ system, [moment]: die })
+    const restored = await restore(gateway, 0, bench)
+    isDying = true
+    // Opened, greeted, and sent back.
+    for (let round = 0; round < 3; round++) {
+      if (!bench.connection().closed) restored.serve(bench.connection())
+      await bench.system.settle()
+    }
+    expect(isDying).toBe(false)
+    await bench.client.close()
+    const lines = disk.logs.get('inventory/default')?.lines.length ?? 0
+    expect([moment, lines, disk.outbox.size]).toEqual(
+      moment === 'before' ? [moment, 5, 0] : [moment, 0, 3],
+    )
+    const reloaded = openBench({ disk, system })
+    await talk(restored, reloaded)
+    expect(idsIn(restored.log)).toEqual(idsIn(gateway.log).filter((_id, at) => at !== 3))
+    expect([disk.outbox.size, onHand(reloaded)]).toEqual([0, 69])
+    await reloaded.client.close()
+  }
+})
+
+test('[P13] every tab shows it, and several devices of one user offer it once', async () => {
+  const system = createTestSystem()
+  const disk = createDisk()
+  const { locks, broadcast } = createTestTabs()
+  const { bench: a, gateway } = await openWithEntries({
+    disk,
+    system,
+    locks,
+    broadcast: broadcast(),
+  })
+  const b = openBench({ disk, system, locks, broadcast: broadcast() })
+  const other = openBench({ system })
+  await talk(gateway, a, other)
+  expect([onHand(b), onHand(other)]).toEqual([169, 169])
+  const restored = await restore(gateway, 1, a, other)
+  restored.isDelivering = false
+  await talk(restored, a)
+  expect(b.client.status.getSnapshot().pending).toBe(3)
+  expect([onHand(a), onHand(b)]).toEqual([69, 69])
+  restored.isDelivering = true
+  await talk(restored, a, other)
+  await talk(restored, a, other)
+  expect(idsIn(restored.log)).toHaveLength(4)
+  for (const bench of [a, b, other]) {
+    expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+    expect(onHand(bench)).toBe(69)
+    await bench.client.close()
+  }
+})
+
+test('[P14] a log that was started over on purpose is not offered what the old one held', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  await restore(gateway, 0, bench)
+  const fresh = new TestLog(gateway.log.name, '0198c0de-e90c-7000-8000-000000000009')
+  const { welcome } = await import('./testing.ts')
+  bench.connection().open()
+  bench.connection().send(welcome(), {
+    type: 'reset',
+    ...fresh.name,
+    epoch: fresh.epoch,
+    position: fresh.head,
+    startOver: true,
+  })
+  bench.connection().send(fresh.subscribed(), fresh.caughtUp())
+  await bench.system.settle()
+  expect(bench.connection().received.some(({ type }) => type === 'submit')).toBe(false)
+  expect([disk.outbox.size, onHand(bench)]).toEqual([0, undefined])
+  expect(bench.client.model.item('sku-1').getSnapshot().status).toBe('absent')
+  await bench.client.close()
+})
+
+test('[S13] what was lost in a restore and no longer fits is on the list of refused events as that', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  const [, second, third, , fifth] = idsIn(gateway.log)
+  const restored = await restore(gateway, 1, bench)
+  const called = await bench.client.model.item('sku-1').pick({ quantity: 1 })
+  restored.forbidden.add(second!)
+  await talk(restored, bench)
+  const refused = bench.client.refused.getSnapshot()
+  expect(refused.map(({ id, refusal }) => [id, refusal])).toEqual([
+    [second, { code: 'LOST_IN_RESTORE', details: { code: 'NOT_ALLOWED' } }],
+    [third, { code: 'BATCH_REFUSED', details: { by: second } }],
+  ])
+  expect(await bench.client.verdict(second!)).toMatchObject({ type: 'refused' })
+  expect(await bench.client.verdict(fifth!)).toMatchObject({ type: 'accepted', position: 2 })
+  // A command that was pending is decided again, on what there is now.
+  expect(called).toMatchObject({ ok: true })
+  if (called.ok) expect(await called.settled).toMatchObject({ type: 'accepted' })
+  expect([disk.outbox.size, onHand(bench)]).toEqual([0, 49])
+  await bench.client.close()
+})
