@@ -59,6 +59,10 @@ test('[P13] what a restored log has lost of this user is offered again, before w
   }
   expect(await bench.client.verdict(lost.id)).toEqual({ type: 'pending' })
   expect(pendingIn(disk).map(({ length }) => length)).toEqual([2, 1, 1])
+  // What is decided now rests on the newest, which is not what was offered again.
+  const [newest = ''] = pendingIn(disk).at(-1) ?? []
+  await item.pick({ quantity: 1 })
+  expect([...disk.outbox.values()].at(-1)?.after).toBe(parseClaim(newest).id)
   restored.isDelivering = true
   await talk(restored, bench)
   expect(disk.outbox.size).toBe(0)
@@ -73,19 +77,23 @@ test('[P13] what a restored log has lost of this user is offered again, before w
     lost.id,
     undefined,
     undefined,
+    undefined,
   ])
-  expect(restored.log.head).toBe(5)
-  expect(onHand(bench)).toBe(64)
+  expect(restored.log.head).toBe(6)
+  expect(onHand(bench)).toBe(63)
   // Nothing was shown twice, and nothing but the other's event went.
-  expect([...shown].filter((each) => each !== 164 && each !== 64)).toEqual([])
+  expect([...shown].filter((each) => ![164, 64, 63].includes(each as number))).toEqual([])
   await bench.client.close()
 })
 
 test('[P13] what the restored log still has comes back by itself, and is not sent again', async () => {
   const { bench, gateway, disk } = await openWithEntries()
+  // Nor is what a service has said, in whosever name.
+  gateway.log.append([foreignLine(9)], 'ann', 'broker')
+  await talk(gateway, bench)
   const restored = await restore(gateway, 3, bench)
   // Somebody was quicker: the log has grown beyond what this device had, so that more is taken back.
-  for (let n = 10; n < 14; n++) restored.log.append([foreignLine(n)], 'ben')
+  for (let n = 10; n < 15; n++) restored.log.append([foreignLine(n)], 'ben')
   const sent: EventId[] = []
   for (let round = 0; round < 15; round++) {
     await bench.system.settle()
@@ -96,8 +104,8 @@ test('[P13] what the restored log still has comes back by itself, and is not sen
   }
   await bench.system.settle()
   expect(sent).toEqual([idsIn(gateway.log)[4]])
-  expect(idsIn(restored.log)).toHaveLength(8)
-  expect([disk.outbox.size, onHand(bench)]).toEqual([0, 10 + 20 - 1 + 40 + 4])
+  expect(idsIn(restored.log)).toHaveLength(9)
+  expect([disk.outbox.size, onHand(bench)]).toEqual([0, 10 + 20 - 1 + 40 + 5])
   await bench.client.close()
 })
 
@@ -130,6 +138,54 @@ test('[P13] entries and the outbox change in one transaction: a crash around it 
     expect([disk.outbox.size, onHand(reloaded)]).toEqual([0, 69])
     await reloaded.client.close()
   }
+})
+
+test('[P13] a disk that cannot be read right after it hides nothing', async () => {
+  for (const nth of [1, 2, 3]) {
+    let loads = -Infinity
+    const before = async (method: string) => {
+      if (method === 'rewind') loads = 0
+      if (method === 'load' && ++loads === nth) {
+        throw new TidemarkError('STORAGE_LOST', { reason: 'gone for a moment' })
+      }
+    }
+    const { bench, gateway } = await openWithEntries({ before })
+    const restored = await restore(gateway, 1, bench)
+    await talk(restored, bench)
+    await bench.system.advance(5_000)
+    await talk(restored, bench)
+    expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+    expect([restored.log.head, onHand(bench)]).toEqual([4, 69])
+    await bench.client.close()
+  }
+})
+
+test('[P13] in the middle of a link, too, it goes before what still waits', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  log.append([foreignLine(1)])
+  await bench.greet(log, { unansweredEventsMax: 1 })
+  bench.connection().send(log.deliver())
+  await bench.client.append(received(1))
+  const [waiting] = (await bench.client.append(received(2))).ids
+  await bench.system.settle()
+  const sent = () => bench.submit().events.map((line) => parseClaim(line).id)
+  const [first] = sent()
+  bench.connection().send({ type: 'reset', ...log.name, epoch: log.epoch, position: 0 as never })
+  await bench.system.settle()
+  const fresh = new TestLog(log.name)
+  bench.connection().send(fresh.subscribed(), fresh.caughtUp())
+  const accept = async (n: number) => {
+    const verdict = { position: n as never, revisions: [n] }
+    bench.connection().send({ type: 'verdicts', n, verdicts: [verdict] })
+    await bench.system.settle()
+  }
+  await accept(1)
+  expect(sent()).toEqual([log.idAt(1)])
+  await accept(2)
+  expect(sent()).toEqual([waiting])
+  expect(first).not.toBe(waiting)
+  await bench.client.close()
 })
 
 test('[P13] every tab shows it, and several devices of one user offer it once', async () => {

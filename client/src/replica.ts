@@ -114,8 +114,6 @@ export class Replica {
   #seq = 0
   /** There may be rows that are offered again, which come before all others. */
   #areFirstUnknown = true
-  /** The last load was asked for them. */
-  #areFirstAsked = false
   /** Rows of other tabs wait behind one that this tab is writing. */
   #isHeldBack = false
   /** Entries were taken back, and not everything has been loaded since. */
@@ -237,8 +235,7 @@ export class Replica {
   seen(): Seen {
     const suspects = this.#isRewound ? this.#pending.keys() : this.#quiet
     const pending = [...suspects].sort((a, b) => a - b)
-    this.#areFirstAsked = this.#areFirstUnknown
-    const seq = this.#areFirstAsked ? 0 : this.#seq
+    const seq = this.#areFirstUnknown ? 0 : this.#seq
     // What was written before the first load may have met its fate already.
     const isEarly = this.#pending.size + this.#writing.size > 0
     const fate = this.#fate ?? (isEarly ? 0 : undefined)
@@ -406,7 +403,7 @@ export class Replica {
     gone: readonly Gone[]
   } {
     let more = false
-    if (this.#areFirstAsked) this.#areFirstUnknown = false
+    this.#areFirstUnknown = false
     // First, because the entries of what took their place may come with them.
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo

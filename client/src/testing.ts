@@ -18,6 +18,7 @@ import {
   parseClientFrame,
   type Position,
   type SocketHandlers,
+  type Source,
   system as realSystem,
   type System,
   writeEntry,
@@ -243,7 +244,11 @@ export class TestLog {
   }
 
   /** Appends claim lines and answers with the verdict on them as one batch. */
-  append(lines: readonly string[], author = 'ann'): FrameOf<'verdicts'>['verdicts'][number] {
+  append(
+    lines: readonly string[],
+    author = 'ann',
+    source: Source = 'client',
+  ): FrameOf<'verdicts'>['verdicts'][number] {
     const position = (this.head + 1) as Position
     const claims = lines.map((line) => parseClaim(line))
     const batch = lines.length > 1 ? claims[0]?.id : undefined
@@ -252,7 +257,7 @@ export class TestLog {
       const revision = (this.#revisions.get(stream) ?? 0) + 1
       this.#revisions.set(stream, revision)
       const placement = { position: this.head + 1, revision, receivedAt: 1, author, batch }
-      this.lines.push(writeEntry({ ...placement, source: 'client' }, line))
+      this.lines.push(writeEntry({ ...placement, source }, line))
       return revision
     })
     return { position, revisions }

@@ -2,6 +2,7 @@
 import {
   type BatchVerdict,
   type ClientFrame,
+  type Entry,
   type EventId,
   type FrameOf,
   logKey,
@@ -161,15 +162,15 @@ export class TestGateway {
 /** A copy of a log as it was when its head was at a position, or at the end of the batch there. */
 export function copyOf(log: TestLog, upTo: number): TestLog {
   const copy = new TestLog(log.name, log.epoch)
-  const batches = new Map<EventId, { readonly lines: string[]; readonly author: string }>()
+  const batches = new Map<EventId, Pick<Entry, 'author' | 'source'> & { lines: string[] }>()
   for (const line of log.lines) {
-    const { id, batch = id, author, position } = parseEntry(log.name, line)
+    const { id, batch = id, author, source, position } = parseEntry(log.name, line)
     if (position > upTo && !batches.has(batch)) break
     const claim = line.slice(line.indexOf(',"event":') + 9, -1)
     const found = batches.get(batch)
     if (found) found.lines.push(claim)
-    else batches.set(batch, { lines: [claim], author })
+    else batches.set(batch, { lines: [claim], author, source })
   }
-  for (const { lines, author } of batches.values()) copy.append(lines, author)
+  for (const { lines, author, source } of batches.values()) copy.append(lines, author, source)
   return copy
 }
