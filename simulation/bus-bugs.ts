@@ -1,7 +1,7 @@
 /** Bugs to plant in what stands between the log and a service's effects: relay, ingest, consumer and sagas. */
 import { type Bug, one } from './plant-bug.ts'
 
-const deadly = { serviceCrash: 4_000 }
+const deadly = { serviceCrash: 2_500 }
 
 /** Those of the bus. */
 export const busBugs: readonly Bug[] = [
@@ -40,7 +40,7 @@ export const busBugs: readonly Bug[] = [
     .catch(() => {})`,
     ),
     caughtBy: ['I9'],
-    seeds: 30,
+    seeds: 40,
     rates: deadly,
   },
   {
@@ -137,7 +137,7 @@ export const busBugs: readonly Bug[] = [
       'return { standing, held: new Set(held.keys()) }',
       'return { standing, held: new Set() }',
     ),
-    caughtBy: ['I16', 'I15'],
+    caughtBy: ['I16', 'I15', 'I2'],
     seeds: 10,
   },
   {
@@ -222,7 +222,7 @@ export const busBugs: readonly Bug[] = [
     ),
     caughtBy: ['I19', 'I17'],
     seeds: 60,
-    rates: { serviceFreeze: 6_000, serviceCrash: 0 },
+    rates: { serviceFreeze: 3_000, serviceCrash: 0 },
   },
   {
     name: 'the relay goes on while a batch of the same streams is under way',
@@ -236,15 +236,21 @@ export const busBugs: readonly Bug[] = [
     seeds: 10,
   },
   {
-    name: 'a relay that has lost its lease saves its cursor all the same',
-    edits: one(
-      'server/src/log/memory.ts',
-      'if (this.#leases.get(lease.name)?.term !== lease.term) {',
-      'if (!this.#leases.has(lease.name)) {',
-    ),
+    name: 'a relay takes a lease that another one holds, and that one saves its cursor all the same',
+    edits: [
+      {
+        file: 'server/src/log/memory.ts',
+        find: 'if (lease && !keeps && lease.until > now) return undefined',
+        replace: '',
+      },
+      {
+        file: 'server/src/log/memory.ts',
+        find: 'if (this.#leases.get(lease.name)?.term !== lease.term) {',
+        replace: 'if (!this.#leases.has(lease.name)) {',
+      },
+    ],
     caughtBy: ['I19', 'I16'],
-    seeds: 60,
-    rates: { gatewayFreeze: 15_000 },
+    seeds: 20,
   },
   {
     name: 'a dead letter is completed before it is sent again',

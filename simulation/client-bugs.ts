@@ -12,11 +12,11 @@ export const clientBugs: readonly Bug[] = [
     name: 'a decision does not say which revision it saw',
     edits: one(
       'client/src/execute.ts',
-      '{ decision, expectedRevision: revision, ...',
-      '{ decision, ...',
+      'expectedRevision: view.revision(key) + pending.length,',
+      '',
     ),
     caughtBy: ['I22'],
-    seeds: 20,
+    seeds: 60,
     rates: apart,
   },
   {
@@ -63,8 +63,8 @@ export const clientBugs: readonly Bug[] = [
     name: 'a command is decided again before the stream has caught up',
     edits: one(
       'client/src/redecide.ts',
-      'replica.streams.confirmed({ topic: row.topic, stream }) >= revision',
-      'replica.streams.confirmed({ topic: row.topic, stream }) >= 0 * revision',
+      'view.revision(stream) >= revision',
+      'view.revision(stream) >= revision * 0',
     ),
     caughtBy: ['I7'],
     seeds: 20,
@@ -85,7 +85,7 @@ export const clientBugs: readonly Bug[] = [
   },
   {
     name: 'the ids of a decision do not depend on the attempt',
-    edits: one('client/src/execute.ts', '`${attempt}/${at}`', '`${attempt * 0}/${at}`'),
+    edits: one('client/src/execute.ts', 'attempt * placesMax + at', 'attempt * 0 + at'),
     caughtBy: ['I8'],
     seeds: 20,
     rates: apart,
@@ -211,14 +211,10 @@ export const clientBugs: readonly Bug[] = [
     rates: led,
   },
   {
-    name: 'a tab folds again what it has loaded',
-    edits: one(
-      'client/src/replica.ts',
-      'state.position = entries.at(-1)?.position ?? state.position\n',
-      'state.position = (entries[0] ? entries[0].position - 1 : state.position) as Position\n',
-    ),
+    name: 'a tab folds again what a state from the disk has in it',
+    edits: one('client/src/cells.ts', 'if (entry.position > position) met', 'if (entry) met'),
     caughtBy: ['I20'],
-    seeds: 10,
+    seeds: 40,
     rates: led,
   },
   {
@@ -234,11 +230,43 @@ export const clientBugs: readonly Bug[] = [
   {
     name: 'entries are folded by their stream, whatever the key',
     edits: one(
-      'client/src/models.ts',
-      'return this.#attempt(() => this.model.key(event), undefined)',
-      'return event.stream',
+      'client/src/cells.ts',
+      'this.#folding.isByStream ? entry.stream : this.#folding.keyOf(entry)',
+      'entry.stream',
     ),
     caughtBy: ['I20'],
     seeds: 5,
+  },
+  {
+    name: 'a state that was evicted is folded from the beginning',
+    edits: one(
+      'client/src/cells.ts',
+      'this.#isWhole ? this.#next(none, entry) : { ...none, tail: [entry] }',
+      'this.#next(none, entry)',
+    ),
+    caughtBy: ['I20'],
+    seeds: 40,
+  },
+  {
+    name: 'states that another release of the app has folded are taken for its own',
+    edits: one(
+      'client/src/builds.ts',
+      'this.#code = `${options.name}@${options.model.version}${fingerprint(options.model)}`',
+      'this.#code = options.name',
+    ),
+    caughtBy: ['I20'],
+    seeds: 40,
+    rates: { tabReopen: 15_000 },
+  },
+  {
+    name: 'a checkpoint goes ahead of its states',
+    edits: one(
+      'client/src/cells.ts',
+      'if ((this.#cells.get(key)?.position ?? 0) <= position) this.#dirty.delete(key)',
+      'this.#dirty.delete(key)',
+    ),
+    caughtBy: ['I20', 'L2'],
+    seeds: 60,
+    rates: { tabReopen: 15_000, tabCrash: 15_000 },
   },
 ]

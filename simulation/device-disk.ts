@@ -27,6 +27,8 @@ type Transaction = (store: Store) => Promise<unknown>
 interface Marks {
   readonly appended?: readonly string[]
   readonly resolved?: readonly string[]
+  /** Only states of models, which follow from the rest. */
+  readonly isFolded?: boolean
 }
 
 interface Kept extends Marks {
@@ -61,7 +63,7 @@ const readMethods: ReadonlySet<string> = new Set([
 /** A disk that several tabs of one device share. */
 export class DeviceDisk {
   readonly arm: DiskArm
-  /** Counts the transactions, so that who reads in several steps can tell whether anything came between. */
+  /** Counts the transactions but those that write folded states, so that who reads in several steps can tell whether anything came between. */
   version = 0
   readonly #options: DeviceDiskOptions
   #image: Store
@@ -118,6 +120,11 @@ export class DeviceDisk {
         const run = (image: Store) => image.discard(ids)
         const tell = () => this.#tellResolved(ids)
         return this.arm.do(life, this.#transaction(run, 'relaxed', { resolved: ids }, tell))
+      },
+      // What has been folded can be folded again, and is nothing that the history needs to hear of.
+      writeStates: (to, after, rows) => {
+        const run = (image: Store) => image.writeStates(to, after, rows)
+        return this.arm.do(life, this.#transaction(run, 'relaxed', { isFolded: true }))
       },
       close: async () => {},
     }
@@ -217,9 +224,10 @@ export class DeviceDisk {
       refuse: (reason) => (reason === 'full' ? new TidemarkError('STORAGE_FULL') : lost(reason)),
       run: async () => {
         const value = await run(this.#image)
-        this.version += 1
         this.#kept.push({ run, ...marks })
         if (durability === 'strict') this.flush()
+        if (marks.isFolded) return value
+        this.version += 1
         then(value)
         await this.#glance()
         return value

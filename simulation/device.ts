@@ -8,21 +8,26 @@ import type { History } from './history.ts'
 import type { Network } from './network.ts'
 import type { Random } from './random.ts'
 import { DeviceBroadcast, DeviceHints, DeviceLocks } from './tabs.ts'
-import { audit, inventory, inventoryLog, models, scope } from './topics.ts'
+import { audit, inventory, inventoryLog, modelsOf, scope } from './topics.ts'
 import { type Life, Machine, type World } from './world.ts'
 
-type AppClient = Client<typeof models>
+type AppClient = Client<ReturnType<typeof modelsOf>>
 
 /** A tab, from its opening to its end. */
 export interface Tab {
   readonly life: Life
   readonly client: AppClient
+  /** Of the app: its models fold otherwise than those of others. */
+  readonly release: number
   /** Calls that the app still waits for. */
   waiting: number
   /** What became of these the app still waits for: the first event’s id, or the command. */
   readonly unsettled: Set<string>
   isPaused: boolean
 }
+
+/** Of tabs that are opened: since the last one there is a new release of the app. */
+const newReleaseShare = 0.1
 
 /** What a device is made of. */
 export interface DeviceOptions {
@@ -33,6 +38,7 @@ export interface DeviceOptions {
   readonly name: string
   readonly faults: DiskFaults
   readonly url: string
+  readonly keysInMemoryMax: number
   /** Told of what a client reports and what a promise rejects with. */
   readonly onError: (error: unknown) => void
 }
@@ -48,6 +54,8 @@ export class Device {
   readonly #locks: DeviceLocks
   readonly #broadcast: DeviceBroadcast
   #tabs: Tab[] = []
+  /** What a tab that is opened next runs. */
+  #release = 1
 
   constructor(options: DeviceOptions) {
     const { world, random, history, name, faults, onError } = options
@@ -78,15 +86,17 @@ export class Device {
 
   /** Opens a tab. */
   open(): Tab {
-    const { world, network, history, url, onError } = this.#options
+    const { world, random, network, history, url, keysInMemoryMax, onError } = this.#options
+    if (random.chance(newReleaseShare)) this.#release += 1
     const life = this.machine.begin(world)
-    history.note(`${life.name} opens`)
+    history.note(`${life.name} opens release ${this.#release}`)
     const client = createClient({
       url,
       user: this.name,
       scope,
       token: () => this.name,
-      models,
+      models: modelsOf(this.#release),
+      keysInMemoryMax,
       topics: [inventory],
       writeOnly: [audit],
       store: this.disk.storeFor(life),
@@ -97,7 +107,14 @@ export class Device {
       system: life.system,
       onError,
     })
-    const tab: Tab = { life, client, waiting: 0, unsettled: new Set(), isPaused: false }
+    const tab: Tab = {
+      life,
+      client,
+      release: this.#release,
+      waiting: 0,
+      unsettled: new Set(),
+      isPaused: false,
+    }
     this.#tabs.push(tab)
     return tab
   }

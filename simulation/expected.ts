@@ -4,7 +4,7 @@ import {
   type Amount,
   type Folded,
   isHandled,
-  type models,
+  type modelsOf,
   next,
   totalsKey,
   unfolded,
@@ -14,7 +14,7 @@ import {
 export type States = Map<string, unknown>
 
 /** The states of every model, by its name. */
-export type AllStates = Readonly<Record<keyof typeof models, States>>
+export type AllStates = Readonly<Record<keyof ReturnType<typeof modelsOf>, States>>
 
 /** What in and out do to an amount; what is neither leaves a model as it is. */
 const signs: Readonly<Record<string, number>> = {
@@ -25,23 +25,24 @@ const signs: Readonly<Record<string, number>> = {
   Taken: -1,
 }
 
-/** Folds events in their order. */
-export function expectStates(events: readonly ReadEvent[]): AllStates {
+/** Folds events in their order, as a release of the app does. */
+export function expectStates(events: readonly ReadEvent[], release: number): AllStates {
   const stock: States = new Map()
   const shelf: States = new Map()
   const totals: States = new Map()
+  const before = unfolded(release)
   for (const { stream, type, data } of events) {
     const change = (signs[type] ?? 0) * (data as Amount).quantity
-    if (isHandled(type)) fold(stock, stream, change)
+    if (isHandled(type)) fold(stock, stream, change, before)
     if (type === 'Stocked' || type === 'Taken') {
       const { level } = (shelf.get(stream) ?? { level: 0 }) as { level: number }
       shelf.set(stream, { level: level + change })
     }
     const isTotalled = signs[type] !== undefined && type !== 'Reordered'
-    if (isTotalled) fold(totals, totalsKey((data as Amount).quantity), change)
+    if (isTotalled) fold(totals, totalsKey((data as Amount).quantity), change, before)
   }
   return { stock, shelf, totals }
 }
 
-const fold = (states: States, key: string, change: number): void =>
-  void states.set(key, next((states.get(key) ?? unfolded) as Folded, change))
+const fold = (states: States, key: string, change: number, before: Folded): void =>
+  void states.set(key, next((states.get(key) ?? before) as Folded, change))

@@ -83,6 +83,8 @@ export interface Options {
   readonly batchShare: number
   /** Of what people do, the rest is facts. */
   readonly commandShare: number
+  /** Keys of each model that a tab has room for. */
+  readonly keysInMemoryMax: number
   /** Streams that only commands write to. */
   readonly shelves: number
   readonly silenceMsMax: number
@@ -204,6 +206,7 @@ export function drawOptions(seed: number, random: Random, rates: Partial<Rates> 
     burstShare: random.between(0, 0.5),
     batchShare: random.chance(0.5) ? random.between(0, 0.4) : 0,
     commandShare: random.pick([0, 0.3, 0.3, 0.7]),
+    keysInMemoryMax: random.pick([1, 2, 4, 20_000, 20_000]),
     shelves: 1 + random.below(2),
     silenceMsMax: random.pick([9_000, 20_000, 45_000]),
     unansweredEventsMax: random.pick([batchEventsMax, 20, 4_000]),

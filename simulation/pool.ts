@@ -4,6 +4,12 @@ import type { Rates } from './options.ts'
 import type { Result } from './simulate.ts'
 import type { Order, WorkerData } from './worker.ts'
 
+/**
+ * A thread keeps something of each process that was killed in it: signals that will never abort are held by
+ * Node itself. So after this many seeds another thread goes on.
+ */
+const seedsPerThread = 200
+
 /** What to run. */
 export interface PoolOptions {
   readonly seeds: Iterable<number>
@@ -29,18 +35,20 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
     const { value, done } = left.next()
     return done || isOver ? undefined : { seed: value, isDoubled: isDoubled(value) }
   }
-  const runThread = (): Promise<void> =>
+  const workerData: WorkerData = { ...(bug !== undefined && { bug }), ...(rates && { rates }) }
+  /** Runs seeds on a thread of its own. Answers whether there are more. */
+  const runThread = (): Promise<boolean> =>
     new Promise((resolve, reject) => {
-      const workerData: WorkerData = { ...(bug !== undefined && { bug }), ...(rates && { rates }) }
       const worker = new Worker(new URL('./worker.ts', import.meta.url), {
         workerData,
         execArgv: ['--conditions=@tidemark/source', '--disable-warning=ExperimentalWarning'],
       })
+      let seedsLeft = seedsPerThread
       const order = () => {
-        const seed = next()
+        const seed = seedsLeft-- > 0 ? next() : undefined
         // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
         if (seed) worker.postMessage(seed)
-        else void worker.terminate().then(() => resolve())
+        else void worker.terminate().then(() => resolve(seedsLeft < 0))
       }
       worker.on('error', reject)
       worker.on('message', (result: Result) => {
@@ -51,6 +59,9 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
       })
       order()
     })
-  await Promise.all(Array.from({ length: threads }, runThread))
+  const runThreads = async (): Promise<void> => {
+    while (await runThread());
+  }
+  await Promise.all(Array.from({ length: threads }, runThreads))
   return results
 }

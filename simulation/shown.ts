@@ -11,15 +11,19 @@ import { Violation } from './invariants.ts'
 import { readEvent } from './lines.ts'
 import type { History } from './history.ts'
 import type { Random } from './random.ts'
-import { inventory, inventoryLog, models } from './topics.ts'
+import { inventory, inventoryLog, type modelsOf } from './topics.ts'
 import type { World } from './world.ts'
+
+/** A state that is not in memory is looked for this often, and so long lies between two looks, in ms. */
+const looksMax = 100
+const lookAgainMs = 20
 
 /** How it went: the tab was right, with events pending or at rest; or it could not be told, for something came between. */
 export type Compared = 'right' | 'right amid work' | 'unsure'
 
 const nobody = '00000000-0000-7000-8000-000000000000' as EventId
 
-type Names = keyof typeof models
+type Names = keyof ReturnType<typeof modelsOf>
 
 /** Compares what a tab shows with what its disk holds. Throws a `Violation`. */
 export async function compareShown(judge: Judge, device: Device, tab: Tab): Promise<Compared> {
@@ -42,30 +46,60 @@ export async function compareShown(judge: Judge, device: Device, tab: Tab): Prom
     ...confirmed.map(({ event }) => event),
     ...pending.flatMap(({ lines }) => lines.map(readEvent)),
   ]
-  const expected = expectStates(events)
-  const names = Object.keys(models) as Names[]
-  if (names.some((name) => client.model[name].list().getSnapshot().status === 'loading')) {
-    return 'unsure'
+  const expected = expectStates(events, tab.release)
+  for (const [name, states] of Object.entries(expected)) {
+    if (!(await compareModel(tab, name as Names, states, isStill))) return 'unsure'
   }
-  for (const name of names) compareModel(tab, name, expected[name])
   compareRefused(tab, refused)
   return pending.length > 0 ? 'right amid work' : 'right'
 }
 
-/** A model shows the keys that it should, and for each the state that it should. */
-function compareModel({ client, life }: Tab, name: Names, states: ReadonlyMap<string, unknown>) {
-  const shown = client.model[name].list().getSnapshot().items
-  const keys = shown.map(({ key }) => key).join()
-  const expected = [...states.keys()].sort().join()
-  if (keys !== expected) {
-    throw new Violation('I20', `${life.name} lists ${name} of ${keys}, and not of ${expected}.`)
+/** A model shows the keys that it should, and for each the state that it should. False where that cannot be told. */
+async function compareModel(
+  tab: Tab,
+  name: Names,
+  states: ReadonlyMap<string, unknown>,
+  isStill: () => boolean,
+): Promise<boolean> {
+  const { client, life } = tab
+  const list = client.model[name].list()
+  const toText = (keys: Iterable<string>) => [...keys].sort().join()
+  const listed = () => toText(list.getSnapshot().items.map(({ key }) => key))
+  // A list that somebody looks at is completed with what has to be read first.
+  const stop = list.subscribe(() => {})
+  const isListed = () => list.getSnapshot().status === 'ready' && listed() === toText(states.keys())
+  const isComplete = await become(tab, isListed, isStill)
+  stop()
+  if (!isStill()) return false
+  const { status, items } = list.getSnapshot()
+  const strange = items.find(({ key }) => !states.has(key))
+  if (strange && status === 'ready') {
+    throw new Violation(
+      'I20',
+      `${life.name} lists ${strange.key} of ${name}, which no event has made.`,
+    )
   }
+  // What the disk does not give yet is missing; after everything has healed it may not be.
+  if (!isComplete) return false
   for (const [key, state] of states) {
-    const found = JSON.stringify(client.model[name](key).get())
+    const cell = client.model[name](key)
+    const isThere = () => !['loading', 'rebuilding'].includes(cell.getSnapshot().status)
+    if (!(await become(tab, isThere, isStill))) return false
+    const found = JSON.stringify(cell.get())
     if (found === JSON.stringify(state)) continue
     const what = `${life.name} shows ${found} for ${name} ${key}`
     throw new Violation('I20', `${what}, and the log says ${JSON.stringify(state)}.`)
   }
+  return true
+}
+
+/** Waits for what has to be read from the disk first. False where it does not come, or something else came between. */
+async function become(tab: Tab, isIt: () => boolean, isStill: () => boolean): Promise<boolean> {
+  for (let times = 0; times < looksMax && isStill(); times++) {
+    if (isIt()) return true
+    await tab.life.pause(lookAgainMs)
+  }
+  return false
 }
 
 interface Kept {

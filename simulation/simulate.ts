@@ -123,6 +123,7 @@ function setStage(random: Random, options: Options): Stage {
         name: `device-${index}`,
         faults: options.deviceDisk,
         url: `ws://${host}/`,
+        keysInMemoryMax: options.keysInMemoryMax,
         onError,
       }),
   )

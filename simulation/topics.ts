@@ -69,8 +69,8 @@ export interface Folded {
   readonly events: number
 }
 
-/** The state before any event. */
-export const unfolded: Folded = { digest: 0, events: 0 }
+/** The state before any event, as a release of the app has it. */
+export const unfolded = (release: number): Folded => ({ digest: release, events: 0 })
 
 /** The state after an amount came in, or, below zero, went out. */
 export const next = (state: Folded, quantity: number): Folded => ({
@@ -79,62 +79,69 @@ export const next = (state: Folded, quantity: number): Folded => ({
 })
 
 /** A state for each stream. Everybody appends to these streams, facts and what a command counts. */
-export const stock = model(inventory, {
-  version: 1,
-  initial: unfolded,
-  on: {
-    Received: (state, { data }) => next(state, data.quantity),
-    Picked: (state, { data }) => next(state, -data.quantity),
-    Reordered: (state, { data }) => next(state, data.quantity),
-  },
-})
-  .command('count', shape(isAmount), (state, input, emit) =>
-    state.digest % 7 === 0
-      ? refuse('MISCOUNTED', { digest: state.digest })
-      : emit.Received({ ...input, quantity: Math.abs(state.digest % 50) }),
-  )
-  .compensate('Picked', ({ data }, emit) => emit.Received({ ...data, tag: data.tag + 100_000 }))
+const stockOf = (release: number) =>
+  model(inventory, {
+    version: release,
+    initial: unfolded(release),
+    on: {
+      Received: (state, { data }) => next(state, data.quantity),
+      Picked: (state, { data }) => next(state, -data.quantity),
+      Reordered: (state, { data }) => next(state, data.quantity),
+    },
+  })
+    .command('count', shape(isAmount), (state, input, emit) =>
+      state.digest % 7 === 0
+        ? refuse('MISCOUNTED', { digest: state.digest })
+        : emit.Received({ ...input, quantity: Math.abs(state.digest % 50) }),
+    )
+    .compensate('Picked', ({ data }, emit) => emit.Received({ ...data, tag: data.tag + 100_000 }))
 
 /** Streams that only the commands of `shelf` write to begin with this. */
 export const shelfPrefix = 'shelf-'
 
 /** What lies on a shelf: its commands see to it that this is never less than nothing. */
-export const shelf = model(inventory, {
-  version: 1,
-  initial: { level: 0 },
-  on: {
-    Stocked: (state, { data }) => ({ level: state.level + data.quantity }),
-    Taken: (state, { data }) => ({ level: state.level - data.quantity }),
-  },
-})
-  .command('fill', shape(isAmount), (_state, input, emit) => emit.Stocked(input))
-  .command('take', shape(isAmount), ({ level }, input, emit) =>
-    level < input.quantity ? refuse('OUT_OF_STOCK', { level }) : emit.Taken(input),
-  )
-  .command('takeInTwo', shape(isAmount), ({ level }, input, emit) =>
-    level < input.quantity * 2
-      ? refuse('OUT_OF_STOCK', { level })
-      : [emit.Taken(input), emit.Taken({ ...input, tag: input.tag + 200_000 })],
-  )
+const shelfOf = (release: number) =>
+  model(inventory, {
+    version: release,
+    initial: { level: 0 },
+    on: {
+      Stocked: (state, { data }) => ({ level: state.level + data.quantity }),
+      Taken: (state, { data }) => ({ level: state.level - data.quantity }),
+    },
+  })
+    .command('fill', shape(isAmount), (_state, input, emit) => emit.Stocked(input))
+    .command('take', shape(isAmount), ({ level }, input, emit) =>
+      level < input.quantity ? refuse('OUT_OF_STOCK', { level }) : emit.Taken(input),
+    )
+    .command('takeInTwo', shape(isAmount), ({ level }, input, emit) =>
+      level < input.quantity * 2
+        ? refuse('OUT_OF_STOCK', { level })
+        : [emit.Taken(input), emit.Taken({ ...input, tag: input.tag + 200_000 })],
+    )
 
 /** States across streams: by the last digit of a quantity, whichever stream it went to. */
-export const totals = model(inventory, {
-  version: 1,
-  initial: unfolded,
-  key: ({ data }) => totalsKey((data as Amount).quantity),
-  on: {
-    Received: (state, { data }) => next(state, data.quantity),
-    Picked: (state, { data }) => next(state, -data.quantity),
-    Stocked: (state, { data }) => next(state, data.quantity),
-    Taken: (state, { data }) => next(state, -data.quantity),
-  },
-})
+const totalsOf = (release: number) =>
+  model(inventory, {
+    version: release,
+    initial: unfolded(release),
+    key: ({ data }) => totalsKey((data as Amount).quantity),
+    on: {
+      Received: (state, { data }) => next(state, data.quantity),
+      Picked: (state, { data }) => next(state, -data.quantity),
+      Stocked: (state, { data }) => next(state, data.quantity),
+      Taken: (state, { data }) => next(state, -data.quantity),
+    },
+  })
 
 /** Which of the totals a quantity belongs to. */
 export const totalsKey = (quantity: number): string => `ends-in-${quantity % 10}`
 
-/** What each device shows. */
-export const models = { stock, shelf, totals }
+/** What a release of the app shows. Each folds anew, for its initial states are others. */
+export const modelsOf = (release: number) => ({
+  stock: stockOf(release),
+  shelf: shelfOf(release),
+  totals: totalsOf(release),
+})
 
 /** What the service has a handler for, and the stock too. What else is in the log says how something ended, or is a shelf’s. */
 export const isHandled = (type: string): boolean =>

@@ -22,9 +22,10 @@ export interface Order {
 
 const { bug: name, rates } = (workerData ?? {}) as WorkerData
 const bug = bugs.find((each) => each.name === name)
-if (name !== undefined) plant(name)
+const unplanted = name === undefined ? () => [] : plant(name)
 // Only now, so that what is planted is in what is loaded.
 const { simulate } = await import('./simulate.ts')
+if (unplanted().length > 0) throw new Error(`Nobody loads ${unplanted().join()}.`)
 
 const allRates = { ...bug?.rates, ...rates }
 
