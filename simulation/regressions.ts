@@ -52,4 +52,20 @@ export const regressions: readonly Regression[] = [
     seed: 4419,
     was: 'I5: rows of another tab overtook one whose write the leading tab had not heard the end of.',
   },
+  {
+    seed: 10013,
+    was: 'L1: a tab that read a new decision together with its entry never told who waited for the old one.',
+  },
+  {
+    seed: 10180,
+    was: 'I21: what a link was handed while the disk was full could be withdrawn.',
+  },
+  {
+    seed: 1293,
+    was: 'I21: what was withdrawn was submitted by a tab whose disk could not be read just then.',
+  },
+  {
+    seed: 31,
+    was: 'L2: a list lacked a key whose newest entry came while its state was not in memory.',
+  },
 ]
