@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { Doorbell } from './doorbell.ts'
 
@@ -25,4 +26,15 @@ test('an abort wakes the waiter', async () => {
   const waiting = new Doorbell().wait(stop.signal)
   stop.abort()
   await waiting
+})
+
+test('a signal that outlives many waits holds on to none of them', async () => {
+  const bell = new Doorbell()
+  const { signal } = new AbortController()
+  for (let n = 0; n < 100; n += 1) {
+    const waiting = bell.wait(signal)
+    bell.ring()
+    await waiting
+  }
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })

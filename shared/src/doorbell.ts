@@ -16,8 +16,13 @@ export class Doorbell {
   async wait(signal?: AbortSignal): Promise<void> {
     if (!this.#rung && !signal?.aborted) {
       await new Promise<void>((resolve) => {
-        this.#wake = resolve
-        signal?.addEventListener('abort', () => resolve(), { once: true })
+        // A signal may outlive many waits: it is not to hold on to each of them.
+        const wake = (): void => {
+          signal?.removeEventListener('abort', wake)
+          resolve()
+        }
+        this.#wake = wake
+        signal?.addEventListener('abort', wake)
       })
       this.#wake = undefined
     }
