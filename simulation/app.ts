@@ -1,5 +1,6 @@
 /** What an app does with a tab. It waits for each promise, and believes what that says. */
 import type { Appended } from '@tidemark/client'
+import { compensate, resubmit } from '@tidemark/client/refused'
 import type { Draft, EventId } from '@tidemark/shared'
 import { commandPrefix } from './decisions.ts'
 import type { Tab } from './device.ts'
@@ -114,13 +115,13 @@ export class App {
   async resolve(tab: Tab, id: EventId, remedy: Remedy, drafts: readonly Draft[]): Promise<void> {
     if (this.#grounds.has(id)) return
     this.#resolved.add(id)
-    const { refused } = tab.client
+    const { client } = tab
     const { device } = this.#options
     return this.#wait(tab, remedy, async () => {
       this.#options.history.note(`${tab.life.name} deals with ${id}: ${remedy}`)
-      if (remedy === 'discard') await refused.discard(id)
-      else if (remedy === 'compensate') this.#believe(tab, await refused.compensate(id))
-      else this.#believe(tab, await refused.resubmit(id, drafts), drafts)
+      if (remedy === 'discard') await client.refused.discard(id)
+      else if (remedy === 'compensate') this.#believe(tab, await compensate(client, id))
+      else this.#believe(tab, await resubmit(client, id, drafts), drafts)
       this.#options.history.state({ type: 'resolved', device, ids: [id] })
     })
   }

@@ -10,6 +10,7 @@ import { IDBFactory, IDBKeyRange } from 'fake-indexeddb'
 import { expect, test } from 'vitest'
 import * as z from 'zod'
 import { createClient } from '../client/src/client.ts'
+import { resubmit } from '../client/src/refused.ts'
 import { dexieStore } from '../client/src/store/dexie.ts'
 import { createDisk } from '../client/src/store/memory.ts'
 import { createTestSystem, createTestTabs } from '../client/src/testing.ts'
@@ -56,7 +57,7 @@ test('[ask 1] a write that the gateway refuses is still there after a reload, wi
     sides: { expectedRevision: 0 },
   })
   expect(parseClaim(refused?.line ?? '').data).toEqual({ quantity: 5 })
-  const again = await reloaded.client.refused.resubmit(ids[0]!, received(4))
+  const again = await resubmit(reloaded.client, ids[0]!, received(4))
   await talk(gateway, reloaded)
   expect(await again.settled).toMatchObject({ type: 'accepted' })
   expect(onHand(reloaded)).toBe(6)

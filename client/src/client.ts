@@ -5,6 +5,7 @@ import {
   type Connect,
   type CommandsOf,
   defaultLimits,
+  type Denial,
   type EntryOf,
   type EventId,
   type Limits,
@@ -14,7 +15,6 @@ import {
   type Topic,
 } from '@tidemark/shared'
 import { type Append, openAppend, openWriter } from './append.ts'
-import { createRefusedList, type RefusedList } from './compensate.ts'
 import { type DenialsOf, openExecute } from './execute.ts'
 import type { Hints } from './hints.ts'
 import { setInside } from './inside.ts'
@@ -25,7 +25,7 @@ import type { ModelHandles } from './models.ts'
 import { Replica } from './replica.ts'
 import { createStatus, type Status } from './status.ts'
 import { dexieStore } from './store/dexie.ts'
-import type { Store } from './store/store.ts'
+import type { Refused, Store } from './store/store.ts'
 import { inertSync, openSync } from './sync.ts'
 import { takeOver } from './take-over.ts'
 import type { TokenAnswer } from './token.ts'
@@ -90,6 +90,14 @@ const defaultKeysInMemoryMax = 20_000
 export type DenialsOfModels<M extends Models> = {
   [Name in keyof M]: DenialsOf<CommandsOf<M[Name]>>
 }[keyof M]
+
+/** The refused events of this device. They stay until the app has dealt with them, over reloads too. */
+export interface RefusedList<Denied extends Denial = never> extends Live<
+  readonly Refused<Denied>[]
+> {
+  /** Leaves it at that. What else can be done about one is in `@tidemark/client/refused`. */
+  discard(...ids: readonly EventId[]): Promise<void>
+}
 
 /** An app's end of Tidemark. */
 export interface Client<M extends Models = Models> {
@@ -186,11 +194,13 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
       execute({ model: view.name, key, command, input }, given),
     ),
   ])
+  const { getSnapshot, getInitialSnapshot, subscribe } = replica.refused
+  const discard = (...ids: readonly EventId[]): Promise<void> => sync.discard(ids)
   const client: Client<M> = {
     append: openAppend(preparing, writer),
     model: Object.fromEntries(handles) as ModelHandles<M>,
     status,
-    refused: createRefusedList({ ...deciding, writer, sync }) as Client<M>['refused'],
+    refused: { getSnapshot, getInitialSnapshot, subscribe, discard } as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
     withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
@@ -200,18 +210,13 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     acknowledgeLoss: () => watch?.acknowledge(),
     close,
   }
-  const isKnownTopic = (name: string): boolean => topics.known.has(name)
   const { locks, lockName } = ports
   setInside(client, {
     ...lookup,
-    user,
-    scope,
-    system,
+    ...deciding,
     locks,
     lockName,
-    views,
     writer,
-    isKnownTopic,
     closeOthers: () => sync.closeOthers(),
     end,
     forget: () => watch?.forget(),

@@ -6,8 +6,8 @@ export {
   createClient,
   type DenialsOfModels,
   type Models,
+  type RefusedList,
 } from './client.ts'
-export type { RefusedList } from './compensate.ts'
 export type { CommandCalls, DenialsOf, Executed, ExecuteOptions } from './execute.ts'
 export type { Hints } from './hints.ts'
 export type { Condition, ListQuery, LiveList } from './lists.ts'

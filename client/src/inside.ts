@@ -1,25 +1,18 @@
 /** The parts of a client that modules of this package in other entry points work with, and no app should. */
-import { assert, type Locks, type LogName, type System } from '@tidemark/shared'
+import { assert, type Locks, type LogName } from '@tidemark/shared'
 import type { Writer } from './append.ts'
-import type { ModelView } from './model-view.ts'
-import type { Replica } from './replica.ts'
+import type { DecidePorts } from './execute.ts'
 import type { Store } from './store/store.ts'
 
 /** What is inside a client. */
-export interface Inside {
-  readonly user: string
-  readonly scope: string
-  readonly system: System
+export interface Inside extends DecidePorts {
   readonly locks: Locks
   /** Whoever holds this lock leads the tabs of this database. */
   readonly lockName: string
   readonly store: Store | undefined
-  readonly replica: Replica
-  readonly views: readonly ModelView[]
   readonly writer: Writer
   /** The logs that are read. */
   readonly logs: readonly LogName[]
-  readonly isKnownTopic: (topic: string) => boolean
   /** Resolves when everything that is on the disk now is in memory. */
   readonly catchUp: () => Promise<void>
   /** Closes the clients of the other tabs. */

@@ -4,8 +4,7 @@
  */
 import type { Denial } from '@tidemark/shared'
 import { useCallback, useRef, useSyncExternalStore } from 'react'
-import type { Client } from './client.ts'
-import type { RefusedList } from './compensate.ts'
+import type { Client, RefusedList } from './client.ts'
 import type { Live } from './live.ts'
 import type { Status } from './status.ts'
 import type { Refused } from './store/store.ts'

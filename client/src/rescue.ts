@@ -51,7 +51,7 @@ export async function importUnsynced(
     const reason = `it is of ${user} in ${scope}, and this is ${inside.user} in ${inside.scope}`
     throw new TidemarkError('RESCUE_INVALID', { reason })
   }
-  const unknown = batches.find(({ topic }) => !inside.isKnownTopic(topic))
+  const unknown = batches.find(({ topic }) => !inside.topics.has(topic))
   if (unknown) throw new TidemarkError('UNKNOWN_TOPIC', { topic: unknown.topic })
   const rows = batches.map((batch) => ({ batch, events: toEvents(inside, batch) }))
   const known = await findKnown(inside, new Set(rows.flatMap(({ events }) => events.map(toId))))

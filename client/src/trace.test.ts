@@ -1,5 +1,6 @@
 import { type EventId, type Position, writeEntry } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import { compensate } from './refused.ts'
 import { createDisk } from './store/memory.ts'
 import type { TestLog } from './testing.ts'
 import { TestGateway } from './testing/gateway.ts'
@@ -141,7 +142,7 @@ test('[S12] what a consumer has set aside is on its author’s list, once, until
   // It was accepted all the same, and counts until it is taken back.
   expect(await reloaded.client.verdict(id)).toMatchObject({ type: 'accepted' })
   expect(reloaded.client.model.item('sku-1').get()).toEqual({ onHand: 3 })
-  const compensation = await reloaded.client.refused.compensate(id)
+  const compensation = await compensate(reloaded.client, id)
   expect(reloaded.client.refused.getSnapshot()).toEqual([])
   expect(reloaded.client.model.item('sku-1').get()).toEqual({ onHand: 5 })
   await talk(gateway, reloaded)

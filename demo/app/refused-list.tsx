@@ -1,5 +1,6 @@
 /** What the gateway refused. It stays on the device, over reloads too, until somebody has dealt with it. */
 import { useLive } from '@tidemark/client/react'
+import { compensate, resubmit } from '@tidemark/client/refused'
 import { type Claim, parseClaim } from '@tidemark/shared'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { inventory, orders } from '../events.ts'
@@ -67,7 +68,7 @@ function RefusedEvent({ refused }: { readonly refused: RefusedHere }): ReactNode
       <div className="refused-ways">
         {refused.refusal.code === 'OUT_OF_STOCK' && <PickFewer refused={refused} claim={claim} />}
         {refused.refusal.code === 'DEAD_LETTERED' && claim.type === 'OrderPlaced' && (
-          <button type="button" onClick={() => void client.refused.compensate(refused.id)}>
+          <button type="button" onClick={() => void compensate(client, refused.id)}>
             Take it back
           </button>
         )}
@@ -91,10 +92,10 @@ function PickFewer({ refused, claim }: PickFewerProps): ReactNode {
   const onHand = state?.onHand ?? 0
   const [quantity, setQuantity] = useState(onHand)
   const fault = findQuantityFault(quantity)
-  const resubmit = () => {
+  const send = () => {
     const { reason } = claim.data as { readonly reason: 'sale' | 'damage' | 'transfer' }
     const draft = inventory.stream(sku).StockPicked({ quantity, reason })
-    void client.refused.resubmit(refused.id, draft)
+    void resubmit(client, refused.id, draft)
   }
   return (
     <>
@@ -105,7 +106,7 @@ function PickFewer({ refused, claim }: PickFewerProps): ReactNode {
         label={`Pick of ${count(onHand)}`}
         noteId={`why-${refused.id}`}
       />
-      <button type="button" disabled={fault !== undefined || quantity > onHand} onClick={resubmit}>
+      <button type="button" disabled={fault !== undefined || quantity > onHand} onClick={send}>
         Pick {Number.isFinite(quantity) ? count(quantity) : ''}
       </button>
     </>

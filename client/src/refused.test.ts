@@ -1,5 +1,6 @@
 import { type EventId, parseClaim } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import { compensate, resubmit } from './refused.ts'
 import { createDisk } from './store/memory.ts'
 import { TestGateway } from './testing/gateway.ts'
 import { inventoryLog, openBench, received, talk } from './testing/inventory.ts'
@@ -14,7 +15,7 @@ test('[S11] a refused event is edited and appended again: with a new id that nam
   gateway.forbidden.add(ids[0]!)
   await talk(gateway, bench)
   expect(bench.client.refused.getSnapshot()).toHaveLength(1)
-  const again = await bench.client.refused.resubmit(ids[0]!, received(4))
+  const again = await resubmit(bench.client, ids[0]!, received(4))
   expect(bench.client.refused.getSnapshot()).toEqual([])
   expect(disk.refused.size).toBe(0)
   const [row] = [...disk.outbox.values()]
@@ -26,10 +27,10 @@ test('[S11] a refused event is edited and appended again: with a new id that nam
   })
   await talk(gateway, bench)
   expect(await again.settled).toMatchObject({ type: 'accepted' })
-  await expect(bench.client.refused.resubmit(nobody, received(1))).rejects.toMatchObject({
+  await expect(resubmit(bench.client, nobody, received(1))).rejects.toMatchObject({
     code: 'NOT_REFUSED',
   })
-  await expect(bench.client.refused.compensate(ids[0]!)).rejects.toMatchObject({
+  await expect(compensate(bench.client, ids[0]!)).rejects.toMatchObject({
     code: 'NOT_REFUSED',
   })
   await bench.client.close()
@@ -41,10 +42,10 @@ test('[S11] what does not fit its schema is not resubmitted, and the refused eve
   const { ids } = await bench.client.append(received(5))
   gateway.forbidden.add(ids[0]!)
   await talk(gateway, bench)
-  await expect(bench.client.refused.resubmit(ids[0]!, received(-1))).rejects.toMatchObject({
+  await expect(resubmit(bench.client, ids[0]!, received(-1))).rejects.toMatchObject({
     code: 'SCHEMA_INVALID',
   })
-  await expect(bench.client.refused.compensate(ids[0]!)).rejects.toMatchObject({
+  await expect(compensate(bench.client, ids[0]!)).rejects.toMatchObject({
     code: 'NO_COMPENSATION',
   })
   expect(bench.client.refused.getSnapshot()).toHaveLength(1)
