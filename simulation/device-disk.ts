@@ -265,6 +265,7 @@ export class DeviceDisk {
 
   #tellLeft({ type: how, ids }: Fate): void {
     const { history, device } = this.#options
+    if (how === 'resolved') return this.#tellResolved(ids)
     history.note(`${device} takes out what is ${how}: ${ids.join()}`)
     history.state({ type: 'left', device, how, ids })
   }

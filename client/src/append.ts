@@ -8,6 +8,7 @@ import {
   Doorbell,
   type Draft,
   type EventId,
+  isTidemarkError,
   TidemarkError,
   type Verdict,
 } from '@tidemark/shared'
@@ -150,13 +151,13 @@ export function toAppended(written: Written | Denial): Appended {
   }
 }
 
-/** The calls that go into one transaction: all of one durability, in order, and none that has to see another. */
+/** The calls that go into one transaction: in order, and none that has to see another. */
 function takeReady(inbox: Call[]): readonly Ready[] {
   const ready: Ready[] = []
   const touched = new Set<string>()
   let seen = 0
   for (const call of inbox.slice(0, batchesMax)) {
-    const isOther = ready[0] && ready[0].call.durability !== call.durability
+    const isOther = ready[0] && !mayShare(ready[0].call, call)
     if (isOther || (call.looksAt !== undefined && touched.has(call.looksAt))) break
     seen += 1
     const prepared = prepareCall(call)
@@ -167,6 +168,10 @@ function takeReady(inbox: Call[]): readonly Ready[] {
   inbox.splice(0, seen)
   return ready
 }
+
+/** What deals with a refused event may fail because another tab has dealt with it, and then takes nobody along. */
+const mayShare = (a: Wanted, b: Wanted): boolean =>
+  a.durability === b.durability && !a.resolves && !b.resolves
 
 function prepareCall(call: Call): Prepared | undefined {
   try {
@@ -191,7 +196,8 @@ async function writeReady(ports: AppendPorts, ready: readonly Ready[]): Promise<
     const batches = ready.map(({ batch }) => batch)
     seqs = await store.append(batches, ready[0]?.call.durability ?? 'relaxed', resolved)
   } catch (error) {
-    onStorage(error)
+    // That somebody else has dealt with a refused event is not the disk's fault.
+    if (!isTidemarkError(error, 'NOT_REFUSED')) onStorage(error)
     for (const [at, { call }] of ready.entries()) {
       replica.failed(idsOf[at] ?? [])
       call.reject(error)

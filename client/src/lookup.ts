@@ -63,6 +63,7 @@ export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Know
   }
   const fate = await store.fate(id)
   if (fate?.type === 'superseded') return { type: 'superseded', by: fate.by }
+  if (fate?.refusal) return { type: 'refused', refusal: fate.refusal }
   if (fate) return { type: 'withdrawn' }
   const accepted = await store.accepted(id)
   if (accepted) return toAccepted(accepted)

@@ -497,7 +497,7 @@ export class Replica {
   }
 
   /** A row that left without a verdict. Whoever waits for it waits for what took its place. */
-  #meet({ type, ids, by }: Fate): void {
+  #meet({ type, ids, by, refusal }: Fate): void {
     const [first] = ids
     if (first === undefined) return
     const seq = this.#seqsById.get(first)
@@ -511,6 +511,7 @@ export class Replica {
     if (type === 'superseded') this.#wait({ ids: by, outcomes: [], resolve: waiter.resolve })
     else waiter.resolve({ type: 'withdrawn', ids })
   }
+    if (refusal) return this.#done(first, { type: 'refused', refusal })
 
   #read(row: OutboxRow): PendingBatch {
     const { topic, scope } = row

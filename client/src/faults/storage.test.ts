@@ -30,7 +30,9 @@ const page = (after: number, ...lines: string[]): Page => ({
   lines,
   cursor: cursor(after + lines.length),
 })
-const refused = (id: string) => ({ ...log, id, line: id, refusedAt: 1 }) as unknown as Refused
+const refusal = { code: 'ID_REUSED', details: undefined }
+const refused = (id: string) =>
+  ({ ...log, id, line: id, refusal, refusedAt: 1 }) as unknown as Refused
 const fate = { ...log, type: 'superseded', ids: ['old'], by: ['new'] } as unknown as Fate
 const everything = {
   seq: 0,

@@ -30,21 +30,22 @@ import {
   withoutRows,
 } from './layout.ts'
 import { readCheckpoints, readStates, writeStates } from './dexie-states.ts'
-import type {
-  Accepted,
-  AnyRefused,
-  Batch,
-  Checkpoint,
-  Durability,
-  Fate,
-  Identity,
-  Loaded,
-  LoadedLog,
-  OutboxRow,
-  Page,
-  Seen,
-  Settlement,
-  Store,
+import {
+  type Accepted,
+  type AnyRefused,
+  type Batch,
+  type Checkpoint,
+  type Durability,
+  type Fate,
+  type Identity,
+  type Loaded,
+  type LoadedLog,
+  type OutboxRow,
+  type Page,
+  type Seen,
+  type Settlement,
+  type Store,
+  toResolved,
 } from './store.ts'
 
 /** Where the database is. */
@@ -88,6 +89,9 @@ type StoreName =
 const handedKey = 'handed'
 /** The key of the lowest number that a row was given. */
 const lowestKey = 'lowest'
+
+/** Takes a transaction back. */
+type Fail = (error: TidemarkError) => void
 
 /** An upgrade that another tab blocks may wait for ever, and IndexedDB does not always say so. */
 const openMsMax = 3_000
@@ -152,7 +156,7 @@ class DexieStore implements Store {
     durability?: Durability,
     resolved: readonly string[] = [],
   ): Promise<readonly number[]> {
-    const write = (tx: IDBTransaction): (() => readonly Pack[]) => {
+    const write = (tx: IDBTransaction, fail: Fail): (() => readonly Pack[]) => {
       const outbox = tx.objectStore('outbox')
       const [batch, ...others] = batches
       // IndexedDB gives the first its number, and nobody comes between it and the others.
@@ -165,12 +169,13 @@ class DexieStore implements Store {
       const packs = (): readonly Pack[] => toPacks(first.result + 1, others)
       first.onsuccess = () => {
         for (const pack of packs()) outbox.add(pack)
-        for (const id of resolved) tx.objectStore('refused').delete(id)
-        tx.commit()
+        if (resolved.length === 0) return tx.commit()
+        resolve(tx, resolved, (id) => fail(new TidemarkError('NOT_REFUSED', { id })))
       }
       return () => [{ seq: first.result, batches: batches.slice(0, 1) }, ...packs()]
     }
-    const stores: readonly StoreName[] = resolved.length > 0 ? ['outbox', 'refused'] : ['outbox']
+    const stores: readonly StoreName[] =
+      resolved.length > 0 ? ['outbox', 'refused', 'fates'] : ['outbox']
     const packs = await this.#transact(stores, 'readwrite', write, durability)
     return this.#rowsOf(packs).map((row) => row.seq)
   }
@@ -314,16 +319,17 @@ class DexieStore implements Store {
   }
 
   replace(seq: number, fate: Fate, next: Batch): Promise<boolean> {
-    return this.#transact(['outbox', 'fates'], 'readwrite', (tx) =>
+    const write = (tx: IDBTransaction): (() => boolean) =>
       this.#leave(tx, seq, () => {
         tx.objectStore('fates').add(fate)
         tx.objectStore('outbox').add({ batches: [next] })
-      }),
-    )
+      })
+    // What is sent in its place must not outlive it.
+    return this.#transact(['outbox', 'fates'], 'readwrite', write, 'strict')
   }
 
   withdraw(seq: number, fate: Fate): Promise<boolean> {
-    return this.#transact(['outbox', 'fates', 'meta'], 'readwrite', (tx) => {
+    const write = (tx: IDBTransaction): (() => boolean) => {
       const handed = tx.objectStore('meta').get(handedKey) as IDBRequest<number | undefined>
       let left = (): boolean => false
       handed.onsuccess = () => {
@@ -331,7 +337,9 @@ class DexieStore implements Store {
         left = this.#leave(tx, seq, () => void tx.objectStore('fates').add(fate))
       }
       return () => left()
-    })
+    }
+    // The app has been told that it will not be sent.
+    return this.#transact(['outbox', 'fates', 'meta'], 'readwrite', write, 'strict')
   }
 
   /** Takes out a row and goes on with `done`, if it is there. Answers whether it was. */
@@ -346,7 +354,7 @@ class DexieStore implements Store {
   }
 
   linked(isLinked: boolean): Promise<void> {
-    return this.#transact(['outbox', 'meta'], 'readwrite', (tx) => {
+    const write = (tx: IDBTransaction): (() => void) => {
       const meta = tx.objectStore('meta')
       if (isLinked) {
         meta.put(Infinity, handedKey)
@@ -360,7 +368,9 @@ class DexieStore implements Store {
         if (handed.result === Infinity) meta.put(last, handedKey)
       }
       return () => undefined
-    })
+    }
+    // What is sent after this must not be withdrawn after a loss of power.
+    return this.#transact(['outbox', 'meta'], 'readwrite', write, 'strict')
   }
 
   fate(id: string): Promise<Fate | undefined> {
@@ -424,8 +434,8 @@ class DexieStore implements Store {
   }
 
   discard(ids: readonly string[]): Promise<void> {
-    return this.#transact(['refused'], 'readwrite', (tx) => {
-      for (const id of ids) tx.objectStore('refused').delete(id)
+    return this.#transact(['refused', 'fates'], 'readwrite', (tx) => {
+      resolve(tx, ids, () => undefined)
       return () => undefined
     })
   }
@@ -448,7 +458,7 @@ class DexieStore implements Store {
   async #transact<Result>(
     stores: readonly StoreName[],
     mode: IDBTransactionMode,
-    issue: (tx: IDBTransaction, fail: (error: TidemarkError) => void) => () => Result,
+    issue: (tx: IDBTransaction, fail: Fail) => () => Result,
     durability: Durability = 'relaxed',
   ): Promise<Result> {
     const tx = await this.#begin(stores, mode, durability)
@@ -572,7 +582,32 @@ function offerAgain(tx: IDBTransaction, batches: readonly Batch[]): void {
 }
 
 /** Without the number that it has in the database. */
-const toFate = ({ type, topic, scope, ids, by }: Fate): Fate => ({ type, topic, scope, ids, by })
+const toFate = ({ type, topic, scope, ids, by, refusal }: Fate): Fate => ({
+  type,
+  topic,
+  scope,
+  ids,
+  by,
+  ...(refusal && { refusal }),
+})
+
+/** Takes refused events off their list, and tells of those that are not on it. */
+function resolve(
+  tx: IDBTransaction,
+  ids: readonly string[],
+  onMissing: (id: string) => void,
+): void {
+  const refused = tx.objectStore('refused')
+  for (const id of ids) {
+    const found = refused.get(id) as IDBRequest<AnyRefused | undefined>
+    found.onsuccess = () => {
+      if (!found.result) return onMissing(id)
+      const fate = toResolved(found.result)
+      refused.delete(id)
+      if (fate) tx.objectStore('fates').add(fate)
+    }
+  }
+}
 
 const lesser = (a: number, b: number): number => Math.min(a, b)
 const greater = (a: number, b: number): number => Math.max(a, b)

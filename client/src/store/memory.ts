@@ -15,18 +15,19 @@ import {
 import { compareValues, isWithin } from '../order.ts'
 import { outlived } from './builds.ts'
 import { isSamePlace } from './layout.ts'
-import type {
-  Accepted,
-  AnyRefused,
-  Batch,
-  Checkpoint,
-  Fate,
-  Identity,
-  LoadedLog,
-  OutboxRow,
-  StateRow,
-  Store,
-  Want,
+import {
+  type Accepted,
+  type AnyRefused,
+  type Batch,
+  type Checkpoint,
+  type Fate,
+  type Identity,
+  type LoadedLog,
+  type OutboxRow,
+  type StateRow,
+  type Store,
+  type Want,
+  toResolved,
 } from './store.ts'
 
 interface DiskLog {
@@ -121,6 +122,13 @@ export function memoryStore(
     return { topic, scope, cursor, rewinds, ...slice(lines, position, bytesMax) }
   }
 
+  const resolve = (id: EventId): void => {
+    const refused = disk.refused.get(id)
+    const fate = refused && toResolved(refused)
+    disk.refused.delete(id)
+    if (fate) disk.fates.push(fate)
+  }
+
   const add = (batch: Batch): number => {
     const seq = ++disk.seq
     disk.outbox.set(seq, { ...batch, seq })
@@ -135,7 +143,9 @@ export function memoryStore(
       ),
     append: (batches, _durability, resolved = []) =>
       transact('append', () => {
-        for (const id of resolved) disk.refused.delete(id)
+        const gone = resolved.find((id) => !disk.refused.has(id))
+        if (gone !== undefined) throw new TidemarkError('NOT_REFUSED', { id: gone })
+        for (const id of resolved) resolve(id)
         return batches.map(add)
       }),
     load: (seen, bytesMax) =>
@@ -212,7 +222,7 @@ export function memoryStore(
     accepted: (id) => transact('accepted', () => disk.accepted.get(id)),
     discard: (ids) =>
       transact('discard', () => {
-        for (const id of ids) disk.refused.delete(id)
+        for (const id of ids) resolve(id)
       }),
     close: async () => void (isClosed = true),
     destroy: async () => {

@@ -21,17 +21,18 @@ import {
   stateStatements,
   writeStates,
 } from './sqlite-states.ts'
-import type {
-  Accepted,
-  AnyRefused,
-  Batch,
-  Checkpoint,
-  Fate,
-  Identity,
-  Loaded,
-  LoadedLog,
-  OutboxRow,
-  Store,
+import {
+  type Accepted,
+  type AnyRefused,
+  type Batch,
+  type Checkpoint,
+  type Fate,
+  type Identity,
+  type Loaded,
+  type LoadedLog,
+  type OutboxRow,
+  type Store,
+  toResolved,
 } from './store.ts'
 
 /** The layout of the file. A file with a higher number was written by a newer version. */
@@ -88,6 +89,7 @@ const statements = {
   drop: 'delete from entries where topic = ? and scope = ? and position > ?',
   refuse: 'insert or replace into refused values (?, ?)',
   refused: 'select refused from refused',
+  findRefused: 'select refused from refused where id = ?',
   discard: 'delete from refused where id = ?',
   accept: 'insert or replace into accepted values (?, ?)',
   accepted: 'select accepted from accepted where id = ?',
@@ -147,9 +149,11 @@ class SqliteStore implements Store {
     _durability?: Parameters<Store['append']>[1],
     resolved: readonly EventId[] = [],
   ): Promise<readonly number[]> {
-    return this.#transact(({ append, discard }) => {
-      for (const id of resolved) discard.run(id)
-      return batches.map((batch) => Number(append.run(JSON.stringify(batch)).lastInsertRowid))
+    return this.#transact((run) => {
+      for (const id of resolved) {
+        if (!resolve(run, id)) throw new TidemarkError('NOT_REFUSED', { id })
+      }
+      return batches.map((batch) => Number(run.append.run(JSON.stringify(batch)).lastInsertRowid))
     })
   }
 
@@ -255,7 +259,7 @@ class SqliteStore implements Store {
 
   async discard(ids: readonly EventId[]): Promise<void> {
     this.#transact((run) => {
-      for (const id of ids) run.discard.run(id)
+      for (const id of ids) resolve(run, id)
     })
   }
 
@@ -356,6 +360,16 @@ const toFate = (row: unknown): Fate => JSON.parse((row as Row)['fate'] ?? '') as
 function writeFate({ addFate, addFated }: Statements, fate: Fate): void {
   const n = addFate.run(JSON.stringify(fate)).lastInsertRowid
   for (const id of fate.ids) addFated.run(id, n)
+}
+
+/** Takes a refused event off its list. Answers whether it was on it. */
+function resolve(run: Statements, id: EventId): boolean {
+  const row = run.findRefused.get(id) as Row | undefined
+  if (!row) return false
+  const fate = toResolved(JSON.parse(row['refused'] ?? '') as AnyRefused)
+  run.discard.run(id)
+  if (fate) writeFate(run, fate)
+  return true
 }
 
 function loadFates(run: Statements, seen: number | undefined): Loaded['fates'] {

@@ -408,7 +408,43 @@ function checkDeciding(check: Checks): void {
     expect(await store.append([batch(2)], 'relaxed', [id(1)])).toEqual([2])
     const loaded = await store.load(nothing, lots)
     expect([loaded.refused, loaded.rows.length]).toEqual([[], 1])
+    // Two answers to one refusal would both happen.
+    await expect(store.append([batch(3)], 'relaxed', [id(1)])).rejects.toMatchObject({
+      code: 'NOT_REFUSED',
+      details: { id: id(1) },
+    })
+    expect((await store.load(nothing, lots)).rows.map(({ seq }) => seq)).toEqual([2])
+    expect(await store.append([batch(4)])).toEqual([3])
   })
+
+  check(
+    '[S5] what was refused is remembered when it leaves the list, but for dead letters',
+    async (store) => {
+      const dead: AnyRefused = {
+        ...refused(3),
+        refusal: {
+          code: 'DEAD_LETTERED',
+          details: { consumer: 'stock', code: 'HANDLER_FAILED', reason: 'no', attempts: 8 },
+        },
+      }
+      await store.append([batch(1), batch(2)])
+      const all = [refused(1), refused(2), dead]
+      await store.settle({ seqs: [1, 2], refused: all, accepted: [] })
+      await store.discard([id(1), id(3), id(7)])
+      await store.append([batch(4)], 'relaxed', [id(2)])
+      const resolved = (n: number) => ({
+        type: 'resolved',
+        ...log,
+        ids: [id(n)],
+        by: [],
+        refusal: refused(n).refusal,
+      })
+      const { refused: left, fates } = await store.load({ ...nothing, fate: 0 }, lots)
+      expect(left).toEqual([])
+      expect(fates.rows).toEqual([resolved(1), resolved(2)])
+      expect([await store.fate(id(1)), await store.fate(id(3))]).toEqual([resolved(1), undefined])
+    },
+  )
 }
 
 function checkRewinding(check: Checks): void {

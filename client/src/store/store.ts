@@ -82,13 +82,24 @@ export interface Sides {
 /** What a store holds of a refused event: a denial may be of any command. */
 export type AnyRefused = Refused<Denial>
 
-/** How events left the outbox without a verdict: others took their place, or the app took them back. */
+/**
+ * What became of events of which no other list speaks: others took their place, the app took them back, or it
+ * has dealt with their refusal, of which a tab that slept may not have heard.
+ */
 export interface Fate extends LogName {
-  readonly type: 'superseded' | 'withdrawn'
+  readonly type: 'superseded' | 'withdrawn' | 'resolved'
   readonly ids: readonly EventId[]
-  /** The events that took their place; empty where the app withdrew them. */
+  /** The events that took their place, where they were superseded. */
   readonly by: readonly EventId[]
+  /** Why they had been refused, where that has been dealt with. */
+  readonly refusal?: Refusal<Denial>
 }
+
+/** What is remembered of a refused event that leaves its list. What a consumer set aside was accepted, which its log says. */
+export const toResolved = ({ topic, scope, id, refusal }: AnyRefused): Fate | undefined =>
+  refusal.code === 'DEAD_LETTERED'
+    ? undefined
+    : { type: 'resolved', topic, scope, ids: [id], by: [], refusal }
 
 /** Where an event of a log that is not subscribed to was accepted: nothing else on the device remembers it. */
 export interface Accepted extends LogName {
@@ -215,7 +226,8 @@ export interface Store {
   open(): Promise<Identity>
   /**
    * Puts batches at the end of the outbox, in order, all or none. Answers with their `seq`. Refused events
-   * that the app has dealt with by them leave their list in the same transaction.
+   * that the app has dealt with by them leave their list in the same transaction; where one is not on it any
+   * more, this throws `NOT_REFUSED`.
    */
   append(
     batches: readonly Batch[],
@@ -277,7 +289,7 @@ export interface Store {
   ): Promise<Position | undefined>
   /** What `settle` wrote down of an accepted event. */
   accepted(id: EventId): Promise<Accepted | undefined>
-  /** Forgets refused events. */
+  /** Takes refused events off their list. */
   discard(ids: readonly EventId[]): Promise<void>
   close(): Promise<void>
   /** Deletes the database with everything in it, and closes. Whoever opens it again finds an empty one. */
