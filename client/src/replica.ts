@@ -502,6 +502,7 @@ export class Replica {
     if (first === undefined) return
     const seq = this.#seqsById.get(first)
     if (seq !== undefined) this.#remove(seq)
+    if (refusal) return this.#done(first, { type: 'refused', refusal })
     const waiter = this.#waiting.get(first)
     for (const id of ids) {
       this.#waiting.delete(id)
@@ -511,7 +512,6 @@ export class Replica {
     if (type === 'superseded') this.#wait({ ids: by, outcomes: [], resolve: waiter.resolve })
     else waiter.resolve({ type: 'withdrawn', ids })
   }
-    if (refusal) return this.#done(first, { type: 'refused', refusal })
 
   #read(row: OutboxRow): PendingBatch {
     const { topic, scope } = row
