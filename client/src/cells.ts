@@ -65,7 +65,6 @@ export class Cells {
   /** How far the disk is; nothing where it has not heard of this build. */
   #written: Position | undefined
   #isWrittenComplete: boolean
-  #shape = 0
   /** A key that is not here has no state. */
   #isWhole: boolean
   /** Everything has been asked for, and there was too much of it. */
@@ -88,11 +87,6 @@ export class Cells {
 
   get isWhole(): boolean {
     return this.#isWhole
-  }
-
-  /** Another number whenever keys have come or gone. */
-  get shape(): number {
-    return this.#shape
   }
 
   /** How many keys have changed since they were written. */
@@ -120,7 +114,8 @@ export class Cells {
       const cell = this.#cells.get(key)
       if (cell?.tail) cell.tail.push(entry)
       else if (cell) this.#cells.set(key, this.#next(cell, entry))
-      else this.#add(key, this.#isWhole ? this.#next(none, entry) : { ...none, tail: [entry] })
+      else
+        this.#cells.set(key, this.#isWhole ? this.#next(none, entry) : { ...none, tail: [entry] })
       this.#dirty.add(key)
       onChanged(key)
     }
@@ -189,12 +184,7 @@ export class Cells {
     for (const entry of cell?.tail ?? []) {
       if (entry.position > position) met = this.#next(met, entry)
     }
-    this.#add(key, met)
-  }
-
-  #add(key: string, cell: Cell): void {
-    this.#cells.set(key, cell)
-    this.#shape += 1
+    this.#cells.set(key, met)
   }
 
   #next({ state, revision }: Cell, entry: Entry): Cell {
@@ -246,7 +236,6 @@ export class Cells {
     }
     if (gone.length === 0) return gone
     for (const key of gone) this.#cells.delete(key)
-    this.#shape += 1
     this.#isWhole = false
     this.#isPart = true
     return gone

@@ -43,8 +43,8 @@ export interface ListSource {
   isRebuilding(): boolean
   /** How many keys may be somewhere else than the disk says. */
   unwritten(): number
-  /** All keys in memory, in order. */
-  keys(): readonly string[]
+  /** All keys in memory. */
+  keys(): ReadonlySet<string>
   present(key: string): PresentState<unknown> | undefined
   indexed(state: unknown, index: string): IndexValue | undefined
   onWanted(): void
@@ -63,6 +63,11 @@ interface Placed {
   readonly value: IndexValue
 }
 
+interface Found {
+  readonly place: Placed
+  readonly item: PresentState<unknown>
+}
+
 const loading: ListSnapshot = { status: 'loading', items: [] }
 
 /** More than the limit, so that a few that leave the list are followed by others at once. */
@@ -75,6 +80,9 @@ export class ListView implements LiveList<unknown> {
   readonly #listeners: Listeners
   #snapshot: ListSnapshot | undefined
   #isStale = true
+  /** All that may be in the list, in its order, as it was before these keys changed. */
+  #found: readonly Found[] | undefined
+  readonly #touched = new Set<string>()
   #base: Base | undefined
   #isWanting = false
   #want: Want | undefined
@@ -111,8 +119,9 @@ export class ListView implements LiveList<unknown> {
   }
 
   /** A state has changed. */
-  touch(): void {
+  touch(key: string): void {
     this.#isStale = true
+    if (this.#found) this.#touched.add(key)
   }
 
   notify(): void {
@@ -122,6 +131,7 @@ export class ListView implements LiveList<unknown> {
   /** Keys have left memory, or other states are shown: what the disk has answered may lack what they have become. */
   forget(): void {
     this.#base = undefined
+    this.#found = undefined
     this.#isStale = true
     this.#isWanting = false
     if (this.#listeners.size > 0) this.#ask()
@@ -154,21 +164,30 @@ export class ListView implements LiveList<unknown> {
       return loading
     }
     const status = this.#source.isRebuilding() ? 'rebuilding' : 'ready'
-    // What came while nobody asked for its key belongs to the list as well: to look at it is to ask for it.
-    for (const key of shown.unread()) this.#source.present(key)
-    const known = this.#source.keys()
-    const keys = shown.isWhole ? known : new Set([...(this.#base?.keys ?? []), ...known])
-    const found: { readonly place: Placed; readonly item: PresentState<unknown> }[] = []
+    this.#found = this.#find(shown)
+    this.#touched.clear()
+    const listed = this.#found.slice(0, this.#query.limit)
+    if (!shown.isWhole) this.#lookBehind(listed.at(-1)?.place, listed.length)
+    return { status, items: listed.map(({ item }) => item) }
+  }
+
+  /** What did not change stays where it is: only the others are looked at, and sorting has little to do. */
+  #find(shown: Cells): readonly Found[] {
+    const keys = this.#found ? this.#touched : this.#allKeys(shown)
+    const found = this.#found?.filter(({ item }) => !this.#touched.has(item.key)) ?? []
     for (const key of keys) {
       const item = this.#source.present(key)
       const place = item && this.#place(item)
       if (place) found.push({ place, item })
     }
-    const isOrdered = shown.isWhole && !this.#query.orderBy && !this.#query.descending
-    if (!isOrdered) found.sort((a, b) => this.#compare(a.place, b.place))
-    const listed = found.slice(0, this.#query.limit)
-    if (!shown.isWhole) this.#lookBehind(listed.at(-1)?.place, listed.length)
-    return { status, items: listed.map(({ item }) => item) }
+    return found.sort((a, b) => this.#compare(a.place, b.place))
+  }
+
+  #allKeys(shown: Cells): Iterable<string> {
+    const known = this.#source.keys()
+    if (shown.isWhole) return known
+    // What came while nobody asked for its key belongs to the list as well: to look at it is to ask for it.
+    return new Set([...(this.#base?.keys ?? []), ...known, ...shown.unread()])
   }
 
   /** Where the list reaches beyond what the disk has answered, there may be others before its end. */

@@ -59,8 +59,6 @@ export class ModelView {
   readonly #listeners = new Map<string, Listeners>()
   readonly #lists = new Map<string, ListView>()
   readonly #source: ListSource
-  /** All keys in memory, in order, until one comes or goes. */
-  #keys: { readonly shape: string; readonly sorted: readonly string[] } | undefined
   /** The keys to notify of. */
   #changed = new Set<string>()
   #areListsChanged = false
@@ -259,7 +257,7 @@ export class ModelView {
       shown: () => this.builds.shown,
       isRebuilding: () => this.builds.isRebuilding,
       unwritten: () => (this.builds.shown?.dirty ?? 0) + this.#overlay.size,
-      keys: () => this.#sortedKeys(),
+      keys: () => new Set([...(this.builds.shown?.keys() ?? []), ...this.#overlay.keys()]),
       present: (key) => {
         const snapshot = this.#snapshot(key)
         return isPresent(snapshot) ? snapshot : undefined
@@ -268,16 +266,6 @@ export class ModelView {
       onWanted: () => this.#onWanted(),
       onError: (error) => this.#onError(error),
     }
-  }
-
-  #sortedKeys(): readonly string[] {
-    const { shown } = this.builds
-    const shape = `${shown?.build}/${shown?.shape}/${this.#overlay.shape}`
-    if (this.#keys?.shape !== shape) {
-      const keys = new Set([...(shown?.keys() ?? []), ...this.#overlay.keys()])
-      this.#keys = { shape, sorted: [...keys].sort(compareValues) }
-    }
-    return this.#keys.sorted
   }
 
   #isPinned(key: string): boolean {
@@ -291,7 +279,7 @@ export class ModelView {
   #touch(key: string): void {
     this.#changed.add(key)
     this.#snapshots.delete(key)
-    for (const list of this.#lists.values()) list.touch()
+    for (const list of this.#lists.values()) list.touch(key)
     this.#areListsChanged = true
   }
 

@@ -7,12 +7,6 @@ const nothing: ReadonlyMap<EventId, DomainEvent> = new Map()
 export class Overlay {
   readonly #events = new Map<string, Map<EventId, DomainEvent>>()
   readonly #keys = new Map<EventId, string>()
-  #shape = 0
-
-  /** Another number whenever keys have come or gone. */
-  get shape(): number {
-    return this.#shape
-  }
 
   /** How many keys have pending events. */
   get size(): number {
@@ -34,10 +28,7 @@ export class Overlay {
 
   lay(key: string, event: DomainEvent): void {
     let events = this.#events.get(key)
-    if (!events) {
-      this.#events.set(key, (events = new Map()))
-      this.#shape += 1
-    }
+    if (!events) this.#events.set(key, (events = new Map()))
     events.set(event.id, event)
     this.#keys.set(event.id, key)
   }
@@ -49,10 +40,7 @@ export class Overlay {
     const events = this.#events.get(key)
     this.#keys.delete(id)
     events?.delete(id)
-    if (events?.size === 0) {
-      this.#events.delete(key)
-      this.#shape += 1
-    }
+    if (events?.size === 0) this.#events.delete(key)
     return key
   }
 }
