@@ -2,7 +2,7 @@
  * Commands whose ground has moved are decided again: only after the gateway has said so, and once this
  * device has what the gateway had. The old events are superseded; what a command denies now is refused.
  */
-import { type Denial, type EventId, TidemarkError } from '@tidemark/shared'
+import { type Denial, type DomainEvent, type EventId, TidemarkError } from '@tidemark/shared'
 import { type DecidePorts, decideOn } from './execute.ts'
 import type { Follow } from './follow.ts'
 import { persist, type PersistPorts } from './persist.ts'
@@ -31,13 +31,16 @@ export interface Doubtful {
 
 /** A stream on which others are that quick is left to a person after this many decisions. */
 const attemptsMax = 10
+/** So many streams are decided on before memory is brought up to the disk. */
+const streamsMax = 64
 
 /** The batches of one link that wait to be decided again. */
 export class Redecide {
   readonly #ports: RedecidePorts
   readonly #session: Session
-  /** By `seq`, in its order. */
-  #doubtful: Doubtful[] = []
+  /** By stream, each in the order of the outbox. */
+  readonly #doubtful = new Map<string, Doubtful[]>()
+  readonly #ids = new Set<EventId>()
   #isWorking = false
 
   constructor(ports: RedecidePorts, session: Session) {
@@ -47,19 +50,24 @@ export class Redecide {
 
   /** Does an event wait here? What rests on it does so as well. */
   has(id: EventId): boolean {
-    return this.#doubtful.some(({ row }) => row.events.some((event) => event.id === id))
+    return this.#ids.has(id)
   }
 
   /** Takes a batch that a command decided on. */
   add(doubtful: Doubtful): void {
-    this.#doubtful.push(doubtful)
-    this.#doubtful.sort((a, b) => a.row.seq - b.row.seq)
-    this.pump()
+    const { row } = doubtful
+    const waiting = this.#doubtful.get(streamOf(row)) ?? []
+    this.#doubtful.set(streamOf(row), waiting)
+    const isLast = (waiting.at(-1)?.row.seq ?? 0) < row.seq
+    waiting.push(doubtful)
+    if (!isLast) waiting.sort((a, b) => a.row.seq - b.row.seq)
+    for (const { id } of row.events) this.#ids.add(id)
+    if (!this.#isWorking && waiting[0] && this.#isReady(waiting[0])) void this.#work()
   }
 
   /** Decides on what has caught up. */
   pump(): void {
-    if (!this.#isWorking && this.#next()) void this.#work()
+    if (!this.#isWorking && this.#next().length > 0) void this.#work()
   }
 
   async #work(): Promise<void> {
@@ -67,11 +75,14 @@ export class Redecide {
     const { turns, follow } = this.#ports
     const { signal } = this.#session
     try {
-      for (let next = this.#next(); next && !signal.aborted; next = this.#next()) {
-        const doubtful = next
-        await persist(this.#ports, signal, () => turns(() => this.#decide(doubtful)))
-        await persist(this.#ports, signal, () => follow.catchUp())
-        this.#doubtful = this.#doubtful.filter((each) => each !== doubtful)
+      for (let next = this.#next(); next.length > 0 && !signal.aborted; next = this.#next()) {
+        let isReplaced = false
+        for (const each of next) {
+          const decide = () => turns(() => this.#decide(each))
+          isReplaced = (await persist(this.#ports, signal, decide)) || isReplaced
+        }
+        if (isReplaced) await persist(this.#ports, signal, () => follow.catchUp())
+        for (const { row } of next) this.#remove(row)
       }
     } catch (error) {
       this.#session.fail(error)
@@ -79,36 +90,48 @@ export class Redecide {
     this.#isWorking = false
   }
 
-  /** The first batch of a stream that has come as far as the gateway was. */
-  #next(): Doubtful | undefined {
-    const { views } = this.#ports.deciding
-    const waiting = new Set<string>()
-    return this.#doubtful.find(({ row, revision }) => {
-      const stream = row.events[0]?.stream ?? ''
-      const key = `${row.topic}/${stream}`
-      const view = views.find(({ name }) => name === row.decision?.model)
-      // What an app does not have any more is not waited for.
-      const isThere = !view || (view.builds.knows(stream) && view.revision(stream) >= revision)
-      const isReady = !waiting.has(key) && isThere
-      waiting.add(key)
-      return isReady
-    })
+  /** The first batches of streams that have come as far as the gateway was. */
+  #next(): readonly Doubtful[] {
+    const next: Doubtful[] = []
+    for (const [first] of this.#doubtful.values()) {
+      if (first && this.#isReady(first)) next.push(first)
+      if (next.length === streamsMax) break
+    }
+    return next
   }
 
-  async #decide(doubtful: Doubtful): Promise<void> {
+  #isReady({ row, revision }: Doubtful): boolean {
+    const stream = row.events[0]?.stream ?? ''
+    const view = this.#ports.deciding.views.find(({ name }) => name === row.decision?.model)
+    // What an app does not have any more is not waited for.
+    return !view || (view.builds.knows(stream) && view.revision(stream) >= revision)
+  }
+
+  #remove(row: PendingBatch): void {
+    const waiting = this.#doubtful.get(streamOf(row)) ?? []
+    const left = waiting.filter((each) => each.row !== row)
+    if (left.length > 0) this.#doubtful.set(streamOf(row), left)
+    else this.#doubtful.delete(streamOf(row))
+    for (const { id } of row.events) this.#ids.delete(id)
+  }
+
+  /** Answers whether other events have taken the place of a batch on the disk, which memory has yet to hear. */
+  async #decide(doubtful: Doubtful): Promise<boolean> {
     const { store, replica, deciding, onWritten } = this.#ports
     const { row } = doubtful
-    if (!replica.has(row.seq)) return
+    if (!replica.has(row.seq)) return false
     const decided = this.#decideAgain(doubtful)
     if ('refusal' in decided) {
       const refused = refuseBatch(deciding, row, decided)
-      return settle(this.#ports, { seqs: [row.seq], refused, accepted: [] })
+      await settle(this.#ports, { seqs: [row.seq], refused, accepted: [] })
+      return false
     }
     const { topic, scope, events } = row
     const ids = events.map(({ id }) => id)
     const by = decided.events.map(({ id }) => id)
     await store.replace(row.seq, { type: 'superseded', topic, scope, ids, by }, decided.batch)
     onWritten()
+    return true
   }
 
   #decideAgain({ row, refusal }: Doubtful): Prepared | Reason {
@@ -117,11 +140,23 @@ export class Redecide {
     if (!first || !decision) throw new TidemarkError('BAD_EVENT', { reason: 'no command' })
     const attempt = decision.attempt + 1
     if (attempt >= attemptsMax) return { id: first.id, refusal }
-    const doubted = this.#doubtful.flatMap((each) => each.row.events)
-    const resting = this.#ports.replica.restingOn(doubted.map(({ id }) => id))
-    const except = new Set([...doubted, ...resting.flatMap(({ events }) => events)].map(toId))
-    const decided = this.#attempt({ ...decision, attempt }, tiesOf(first), except)
+    const decided = this.#attempt({ ...decision, attempt }, tiesOf(first), this.#doubted(first))
     return 'batch' in decided ? decided : { id: first.id, refusal: decided }
+  }
+
+  /** The pending events of a stream that wait here themselves, or rest on one that does. */
+  #doubted(stream: DomainEvent): ReadonlySet<EventId> {
+    const { replica } = this.#ports
+    const [doubted, others] = [new Set<EventId>(), new Set<EventId>()]
+    for (const id of replica.streams.pending(stream, doubted)) {
+      let at: EventId | undefined = id
+      while (at !== undefined && !others.has(at) && !doubted.has(at) && !this.#ids.has(at)) {
+        at = replica.batchOf(at)?.after
+      }
+      const isDoubted = at !== undefined && !others.has(at)
+      ;(isDoubted ? doubted : others).add(id)
+    }
+    return doubted
   }
 
   /** What cannot be decided any more is refused with the reason. */
@@ -139,7 +174,7 @@ export class Redecide {
   }
 }
 
-const toId = ({ id }: { readonly id: EventId }): EventId => id
+const streamOf = ({ topic, events }: PendingBatch): string => `${topic}/${events[0]?.stream ?? ''}`
 
 /** What the events of an attempt say of where they belong, the next says too. */
 const tiesOf = ({ causationId, correlationId, traceparent }: Ties): Ties => ({

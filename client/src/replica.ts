@@ -378,14 +378,21 @@ export class Replica {
   /** Rows that left the outbox otherwise. */
   settle({ seqs, refused, accepted }: Settlement): void {
     for (const seq of seqs) this.#remove(seq)
-    const ids = new Set(refused.map((each) => each.id))
-    const others = this.refused.getSnapshot().filter((each) => !ids.has(each.id))
-    if (refused.length > 0) this.refused.set([...others, ...refused])
+    if (refused.length > 0) this.#list(refused)
     for (const each of refused) if (isFinal(each)) this.#refuse(each)
     for (const { id, position, revision } of accepted) {
       this.#done(id, { type: 'accepted', position, revision })
     }
     this.#publish()
+  }
+
+  #list(refused: readonly AnyRefused[]): void {
+    const known = this.refused.getSnapshot()
+    const ids = new Set(refused.map((each) => each.id))
+    const others = known.some(({ id }) => ids.has(id))
+      ? known.filter(({ id }) => !ids.has(id))
+      : known
+    this.refused.set([...others, ...refused])
   }
 
   /** Refused events that the app has done with. */
@@ -409,12 +416,14 @@ export class Replica {
     this.#fate = fates.upTo
     for (const loaded of logs) more = this.#loadLog(loaded) || more
     this.#loadRows(rows)
-    for (const each of refused.filter(isFinal)) {
-      const seq = this.#seqsById.get(each.id)
-      if (seq !== undefined) this.#remove(seq)
-      this.#refuse(each)
+    if (differ(refused, this.refused.getSnapshot())) {
+      for (const each of refused.filter(isFinal)) {
+        const seq = this.#seqsById.get(each.id)
+        if (seq !== undefined) this.#remove(seq)
+        this.#refuse(each)
+      }
+      this.refused.set(refused)
     }
-    if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)
     // An entry that says why a row has left may be in what is still to be loaded.
     const gone = more ? [] : left.flatMap((seq) => this.#lose(seq))
     if (!more) this.#takeStates(states)
