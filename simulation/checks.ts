@@ -11,7 +11,7 @@ import { Holdings } from './holdings.ts'
 import { fail } from './invariants.ts'
 import { idOf, type ReadEntry } from './lines.ts'
 import { attemptsMax } from './options.ts'
-import { isHandled } from './topics.ts'
+import { inventoryLog, isHandled } from './topics.ts'
 import { Truth } from './truth.ts'
 
 type ServiceFact = Extract<
@@ -112,7 +112,9 @@ export class Judge {
   /** What a device has to say became of an event, once everything has come together; nothing where it need not know. */
   outcome(id: string): Outcome | undefined {
     const place = this.#truth.place(id)
-    const { left, isResolved, isForgotten } = this.#truth.appended(id)
+    const { log, left, isResolved, isForgotten } = this.#truth.appended(id)
+    // Of a log that it does not read, a device that lost power has nothing that would tell it.
+    if (isForgotten && log !== logKey(inventoryLog)) return undefined
     if (place) return { type: 'accepted', position: place.position }
     if (left) return { type: left }
     return isResolved || isForgotten ? undefined : { type: 'refused' }

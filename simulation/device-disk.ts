@@ -95,8 +95,8 @@ export class DeviceDisk {
       open: () => this.#open(life),
       append: (batches, durability = 'relaxed', resolved = []) =>
         this.#append(life, batches, durability, resolved),
-      apply: (pages, settled) => {
-        const run = (image: Store) => image.apply(pages, settled)
+      apply: (pages, settled, setAside) => {
+        const run = (image: Store) => image.apply(pages, settled, setAside)
         const tell = (isApplied: boolean) => isApplied && this.#tellApplied(pages)
         return this.arm.do(life, this.#transaction(run, 'relaxed', {}, tell))
       },

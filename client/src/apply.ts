@@ -22,7 +22,6 @@ import { readOwn } from './offer-again.ts'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { Session } from './session.ts'
-import { settle } from './settle.ts'
 import type { StatusCell } from './status.ts'
 import type { Page, Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
@@ -245,16 +244,11 @@ async function write(
   const { store, replica, follow, turns, deciding, system, onWritten } = ports
   const isWritten = await persist(ports, signal, () =>
     turns(async () => {
-      // Before the entries that say so: what is written twice after a crash is written once.
-      const refused = await findDeadLetters(
-        { store, user: deciding.user, now: system.now() },
-        pages,
-      )
-      if (refused.length > 0) {
-        await settle({ store, replica, onWritten }, { seqs: [], refused, accepted: [] })
-      }
+      const letters = { store, user: deciding.user, now: system.now() }
+      const refused = await findDeadLetters(letters, pages)
       const settled = pages.flatMap((page) => replica.settledBy(page.entries))
-      if (!(await store.apply(pages.map(toPage), settled))) return false
+      if (!(await store.apply(pages.map(toPage), settled, refused))) return false
+      if (refused.length > 0) replica.settle({ seqs: [], refused, accepted: [] })
       for (const page of pages) replica.applied(page, page.entries, page.cursor)
       return true
     }),

@@ -1,4 +1,4 @@
-import { type EventId, type Position, writeEntry } from '@tidemark/shared'
+import { type EventId, type Position, writeEntry, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { compensate } from './refused.ts'
 import { createDisk } from './store/memory.ts'
@@ -155,4 +155,26 @@ test('[S12] what a consumer has set aside is on its author’s list, once, until
     'compensated',
   ])
   await reloaded.client.close()
+})
+
+test('[S12] what has been dealt with is not on the list again when the entries that said it are written late', async () => {
+  let isBroken = false
+  const before = async (method: string) => {
+    if (isBroken && method === 'apply') throw new TidemarkError('STORAGE_FULL')
+  }
+  const bench = openBench({ before })
+  const gateway = new TestGateway(inventoryLog())
+  const { ids } = await bench.client.append(received(2))
+  await talk(gateway, bench)
+  answer(gateway.log, 2, ids[0]!, 'tidemark.DeadLettered', letter(ids[0]!))
+  isBroken = true
+  await talk(gateway, bench)
+  expect(bench.client.refused.getSnapshot()).toEqual([])
+  isBroken = false
+  await bench.system.advance(1_000)
+  expect(bench.client.refused.getSnapshot()).toHaveLength(1)
+  await bench.client.refused.discard(ids[0]!)
+  await bench.system.advance(5_000)
+  expect(bench.client.refused.getSnapshot()).toEqual([])
+  await bench.client.close()
 })

@@ -278,11 +278,17 @@ class DexieStore implements Store {
     return this.#range.bound(segmentKey(log, position), segmentKey(log, Infinity), true)
   }
 
-  async apply(pages: readonly Page[], settled: readonly number[]): Promise<boolean> {
+  async apply(
+    pages: readonly Page[],
+    settled: readonly number[],
+    setAside: readonly AnyRefused[] = [],
+  ): Promise<boolean> {
     const writes = pages.map((page) => {
       return { page, segments: toSegments(page, this.#tails.get(logKey(page))) }
     })
-    const isWritten = await this.#transact(['outbox', 'entries', 'logs'], 'readwrite', (tx) => {
+    const stores: StoreName[] = ['outbox', 'entries', 'logs']
+    if (setAside.length > 0) stores.push('refused')
+    const isWritten = await this.#transact(stores, 'readwrite', (tx) => {
       let fits = false
       const rows = pages.map(
         (page) => tx.objectStore('logs').get(logKey(page)) as IDBRequest<LogRow | undefined>,
@@ -295,6 +301,7 @@ class DexieStore implements Store {
           tx.objectStore('logs').put({ cursor: page.cursor, rewinds }, logKey(page))
           writeSegments(tx, page, segments)
         }
+        for (const each of setAside) tx.objectStore('refused').put(each)
         this.#removeRows(tx, settled, () => tx.commit())
       }
       const last = rows.at(-1)

@@ -160,7 +160,7 @@ export function memoryStore(
         },
         states: (seen.wants ?? []).map((want) => readStates(disk, want)),
       })),
-    apply: (pages, settled) =>
+    apply: (pages, settled, setAside = []) =>
       transact('apply', () => {
         const fits = pages.every(
           (page) => (at(disk, page).cursor?.position ?? start) === page.after,
@@ -172,6 +172,7 @@ export function memoryStore(
           log.cursor = page.cursor
         }
         for (const seq of settled) disk.outbox.delete(seq)
+        for (const each of setAside) disk.refused.set(each.id, each)
         return true
       }),
     settle: ({ seqs, refused, accepted }) =>

@@ -170,7 +170,11 @@ class SqliteStore implements Store {
     }))
   }
 
-  async apply(pages: Parameters<Store['apply']>[0], settled: readonly number[]): Promise<boolean> {
+  async apply(
+    pages: Parameters<Store['apply']>[0],
+    settled: readonly number[],
+    setAside: readonly AnyRefused[] = [],
+  ): Promise<boolean> {
     return this.#transact((run) => {
       const fits = pages.every((page) => (cursorOf(run, page)?.position ?? 0) === page.after)
       if (!fits) return false
@@ -179,6 +183,7 @@ class SqliteStore implements Store {
         run.move.run(topic, scope, JSON.stringify(cursor))
       }
       for (const seq of settled) run.settle.run(seq)
+      for (const each of setAside) run.refuse.run(each.id, JSON.stringify(each))
       return true
     })
   }

@@ -225,6 +225,16 @@ function checkEntries(check: Checks): void {
     await tab.close()
   })
 
+  check(
+    '[S12] what entries say was set aside is on the list with them, or with none of them',
+    async (store) => {
+      expect(await store.apply([page(0, 2)], [], [refused(1)])).toBe(true)
+      expect(await store.apply([page(0, 2)], [], [refused(2)])).toBe(false)
+      const { refused: listed, logs } = await store.load(nothing, lots)
+      expect([listed, logs[0]?.lines.length]).toEqual([[refused(1)], 2])
+    },
+  )
+
   check('[P2] what does not continue from the cursor is not written', async (store, place) => {
     const tab = place.open()
     await store.append([batch(1)])

@@ -237,10 +237,15 @@ export interface Store {
   /** What is new for a reader, at most about `bytesMax` of entries for each log (but at least one segment). */
   load(seen: Seen, bytesMax: number): Promise<Loaded>
   /**
-   * Writes entries and their cursors, and takes the rows that have settled with them out of the outbox.
-   * Answers `false`, having written nothing, where a cursor is not the one that a page continues from.
+   * Writes entries and their cursors, and takes the rows that have settled with them out of the outbox. What
+   * they say consumers have set aside enters the list of refused events. Answers `false`, having written
+   * nothing, where a cursor is not the one that a page continues from.
    */
-  apply(pages: readonly Page[], settled: readonly number[]): Promise<boolean>
+  apply(
+    pages: readonly Page[],
+    settled: readonly number[],
+    setAside?: readonly AnyRefused[],
+  ): Promise<boolean>
   /** Takes rows out of the outbox, and writes down what became of their events. */
   settle(settlement: Settlement): Promise<void>
   /**
