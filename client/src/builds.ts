@@ -215,6 +215,8 @@ function fingerprint({ initial, key, on, indexes }: AnyModel): string {
 const sourceOf = (functions: object): readonly string[] =>
   Object.entries(functions).map(([name, each]) => `${name}: ${String(each)}`)
 
+declare const process: { readonly env: Readonly<Record<string, string | undefined>> }
+
 /** Bundlers put the answer here; where there is none, nobody has built for production. */
 function isProduction(): boolean {
   try {
