@@ -240,7 +240,8 @@ export class DeviceDisk {
     if (this.#options.random.chance(0.1)) return this.look()
     const { history, device, reads } = this.#options
     const seen = reads.map((log) => ({ ...log, position: everything as Position, rewinds: 0 }))
-    const { rows, refused } = await this.#image.load({ seq: 0, pending: [], logs: seen }, 1)
+    const everyRow = { seq: 0, pending: [], logs: seen }
+    const { rows, refused } = await this.#image.load(everyRow, everything)
     history.state({
       type: 'device',
       device,

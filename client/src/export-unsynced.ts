@@ -13,6 +13,6 @@ export async function exportUnsynced(client: Pick<Client, 'status'>): Promise<st
   const { store, system, user, scope } = insideOf(client)
   if (!store) throw noDisk()
   const { clientId } = await store.open()
-  const { rows } = await store.load({ seq: 0, pending: [], logs: [] }, 0)
+  const { rows } = await store.load({ seq: 0, pending: [], logs: [] }, Infinity)
   return writeRescue({ clientId, user, scope, exportedAt: system.now() }, rows)
 }

@@ -29,7 +29,7 @@ const bytesMax = 1_048_576
 
 /** Starts to follow the database, until `signal` aborts. */
 export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
-  const { store, replica, turns, onStorage } = ports
+  const { store, replica, turns, system, onStorage } = ports
   const bell = new Doorbell()
   /** Events that have left the outbox, and whose verdict is on the disk. */
   const untold = new Map<EventId, Gone>()
@@ -45,7 +45,7 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
       for (const each of gone) untold.set(each.id, each)
       return more
     }
-    while (!signal.aborted && (await turns(load)));
+    while (!signal.aborted && (await turns(load))) await system.breathe()
     for (const each of untold.values()) await tell(each)
   }
 

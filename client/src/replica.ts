@@ -112,8 +112,8 @@ export class Replica {
   readonly #early = new Set<EventId>()
   /** Every row up to here has been seen, of whichever tab. */
   #seq = 0
-  /** There may be rows that are offered again, which come before all others. */
-  #areFirstUnknown = true
+  /** From where rows are to be looked for that are offered again, which come before all others. */
+  #lookFrom: number | undefined = 0
   /** Rows of other tabs wait behind one that this tab is writing. */
   #isHeldBack = false
   /** Entries were taken back, and not everything has been loaded since. */
@@ -235,7 +235,7 @@ export class Replica {
   seen(): Seen {
     const suspects = this.#isRewound ? this.#pending.keys() : this.#quiet
     const pending = [...suspects].sort((a, b) => a - b)
-    const seq = this.#areFirstUnknown ? 0 : this.#seq
+    const seq = this.#lookFrom ?? this.#seq
     // What was written before the first load may have met its fate already.
     const isEarly = this.#pending.size + this.#writing.size > 0
     const fate = this.#fate ?? (isEarly ? 0 : undefined)
@@ -405,17 +405,21 @@ export class Replica {
    * What the disk has beyond `seen`. Answers whether there is more to load, and which events have left
    * the outbox without an entry or a refusal that says why.
    */
-  load({ logs, rows, left, refused, fates, states }: Loaded): {
+  load({ logs, rows, moreRows, left, refused, fates, states }: Loaded): {
     more: boolean
     gone: readonly Gone[]
   } {
     let more = false
-    this.#areFirstUnknown = false
+    this.#lookFrom = undefined
     // First, because the entries of what took their place may come with them.
     for (const fate of fates.rows) this.#meet(fate)
     this.#fate = fates.upTo
     for (const loaded of logs) more = this.#loadLog(loaded) || more
     this.#loadRows(rows)
+    if (moreRows && !this.#isHeldBack) {
+      this.#lookFrom ??= rows.at(-1)?.seq
+      more = true
+    }
     if (differ(refused, this.refused.getSnapshot())) {
       for (const each of refused.filter(isFinal)) {
         const seq = this.#seqsById.get(each.id)
@@ -465,7 +469,7 @@ export class Replica {
       Object.assign(state, { rewinds, position, cursor: undefined, isRead: false })
       if (this.#isLoaded) for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)
       this.#isRewound = this.#isLoaded
-      this.#areFirstUnknown = true
+      this.#lookFrom = 0
       return true
     }
     for (const model of this.#modelsOf(state)) model.builds.begin(rewinds)

@@ -15,6 +15,7 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import {
+  countPacks,
   countSegments,
   cutSegment,
   isSamePlace,
@@ -185,7 +186,8 @@ class DexieStore implements Store {
     if (wants.length > 0) stores.push('states')
     return this.#transact(stores, 'readonly', (tx) => {
       const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
-      const rows = this.#readRows(tx, seq > 0 ? seq + 1 : -Infinity, Infinity)
+      const packsMax = countPacks(bytesMax)
+      const rows = this.#readRows(tx, seq === 0 ? -Infinity : seq + 1, Infinity, packsMax)
       const [first] = pending
       const kept = first === undefined ? undefined : this.#readRows(tx, first, pending.at(-1) ?? 0)
       const refused = tx.objectStore('refused').getAll() as IDBRequest<AnyRefused[]>
@@ -193,8 +195,8 @@ class DexieStore implements Store {
       const states = wants.map((want) => readStates(tx, this.#range, want))
       return () => ({
         logs: loaded.map((read) => read()),
-        rows: rows(),
-        left: kept ? without(pending, kept()) : [],
+        ...rows(),
+        left: kept ? without(pending, kept().rows) : [],
         refused: refused.result,
         fates: fates(),
         states: states.map((read) => read()),
@@ -214,11 +216,15 @@ class DexieStore implements Store {
   }
 
   /** The outbox's rows from one number to another. */
-  #readRows(tx: IDBTransaction, from: number, to: number): () => readonly OutboxRow[] {
+  #readRows(tx: IDBTransaction, from: number, to: number, packsMax = Infinity) {
     // The first of them may stand in a pack that begins before.
     const range = this.#range.bound(from - packBatchesMax, to)
-    const packs = tx.objectStore('outbox').getAll(range) as IDBRequest<Pack[]>
-    return () => this.#rowsOf(packs.result).filter(({ seq }) => seq >= from && seq <= to)
+    const count = packsMax === Infinity ? undefined : packsMax
+    const packs = tx.objectStore('outbox').getAll(range, count) as IDBRequest<Pack[]>
+    return () => ({
+      rows: this.#rowsOf(packs.result).filter(({ seq }) => seq >= from && seq <= to),
+      moreRows: packs.result.length === packsMax,
+    })
   }
 
   /** The rows of packs, remembering which have their record for themselves. */
@@ -582,7 +588,7 @@ function offerAgain(tx: IDBTransaction, batches: readonly Batch[]): void {
   const [meta, outbox] = [tx.objectStore('meta'), tx.objectStore('outbox')]
   const known = meta.get(lowestKey) as IDBRequest<number | undefined>
   known.onsuccess = () => {
-    const lowest = (known.result ?? 1) - batches.length
+    const lowest = (known.result ?? 0) - batches.length
     meta.put(lowest, lowestKey)
     for (const pack of toPacks(lowest, batches)) outbox.add(pack)
   }

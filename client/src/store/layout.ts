@@ -97,6 +97,10 @@ export function toPacks(seq: number, batches: readonly Batch[]): readonly Pack[]
   return packs
 }
 
+/** How many packs are read for about this many bytes: enough for appends one by one, which make the smallest. */
+export const countPacks = (bytes: number): number =>
+  Math.max(2 * packBatchesMax, Math.ceil(bytes / 4_096))
+
 /** The rows that are left in a pack. */
 export const toRows = ({ seq, batches }: Pack): readonly OutboxRow[] =>
   batches.flatMap((batch, at) => (batch ? [{ ...batch, seq: seq + at }] : []))

@@ -79,7 +79,7 @@ export const createDisk = (): Disk => ({
   fates: [],
   builds: new Map(),
   handed: 0,
-  lowest: 1,
+  lowest: 0,
 })
 
 const start = 0 as Position
@@ -97,6 +97,19 @@ function slice(lines: readonly string[], position: Position, bytesMax: number) {
     bytes += lines[end]?.length ?? 0
   }
   return { lines: lines.slice(position, end), more: end < lines.length }
+}
+
+/** The rows after a number, up to about `bytesMax`. */
+function readRows({ outbox }: Disk, seq: number, bytesMax: number) {
+  const rows: OutboxRow[] = []
+  let bytes = 0
+  for (const row of outbox.values()) {
+    if (row.seq <= (seq || -Infinity)) continue
+    if (bytes > bytesMax) return { rows, moreRows: true }
+    rows.push(row)
+    for (const line of row.lines) bytes += line.length
+  }
+  return { rows, moreRows: false }
 }
 
 /** Opens a store on a disk. Each method is one step that nothing comes between. */
@@ -151,7 +164,7 @@ export function memoryStore(
     load: (seen, bytesMax) =>
       transact('load', () => ({
         logs: seen.logs.map((log) => load(log, bytesMax)),
-        rows: [...disk.outbox.values()].filter((row) => row.seq > (seen.seq || -Infinity)),
+        ...readRows(disk, seen.seq, bytesMax),
         left: seen.pending.filter((seq) => !disk.outbox.has(seq)),
         refused: [...disk.refused.values()],
         fates: {

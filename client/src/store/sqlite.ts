@@ -67,7 +67,7 @@ const upgrades = [
   // Layout 3: the states of models.
   statesSchema,
   // Layout 4: what is offered again, under numbers below those of all others.
-  'alter table link add column lowest integer not null default 1',
+  'alter table link add column lowest integer not null default 0',
 ]
 
 const statements = {
@@ -160,7 +160,7 @@ class SqliteStore implements Store {
   async load(seen: Parameters<Store['load']>[0], bytesMax: number): ReturnType<Store['load']> {
     return this.#transact((run) => ({
       logs: seen.logs.map((log) => loadLog(run, log, bytesMax)),
-      rows: run.rows.all(seen.seq || -Infinity).map(toOutboxRow),
+      ...readRows(run, seen.seq, bytesMax),
       left: seen.pending.filter((seq) => !run.isPending.get(seq)),
       refused: run.refused
         .all()
@@ -353,6 +353,17 @@ function prepareLayout(database: DatabaseSync): void {
 const cursorOf = (run: Statements, { topic, scope }: LogName): Cursor | undefined => {
   const row = run.log.get(topic, scope) as LogRow | undefined
   return row?.cursor ? (JSON.parse(row.cursor) as Cursor) : undefined
+}
+
+function readRows({ rows }: Statements, seq: number, bytesMax: number) {
+  const read: OutboxRow[] = []
+  let bytes = 0
+  for (const row of rows.iterate(seq || -Infinity)) {
+    if (bytes > bytesMax) return { rows: read, moreRows: true }
+    read.push(toOutboxRow(row))
+    bytes += String(row['batch']).length
+  }
+  return { rows: read, moreRows: false }
 }
 
 const toOutboxRow = (row: unknown): OutboxRow => {

@@ -7,6 +7,7 @@ import {
   type Checkpoint,
   type Fate,
   isOfferedAgain,
+  type OutboxRow,
   type Page,
   type Refused,
   type Seen,
@@ -187,6 +188,33 @@ function checkOutbox(check: Checks): void {
       await store.settle({ seqs: expected, refused: [], accepted: [] })
       expect(await after(0)).toEqual([])
       expect(await store.append([batch(1)])).toEqual([1_004])
+      await tab.close()
+    },
+  )
+
+  check(
+    '[S14] a long outbox is read in bounded steps, from wherever the last one ended',
+    async (store, place) => {
+      const long = (n: number): Batch => ({ ...log, lines: [`"${'x'.repeat(2_000)}${n}"`] })
+      await store.append(Array.from({ length: 400 }, (_, n) => long(n)))
+      for (let n = 400; n < 700; n++) await store.append([long(n)])
+      const taken = Array.from({ length: 300 }, (_, n) => long(n - 300))
+      await store.rewind(log, undefined, cursor(0), taken)
+      const tab = place.open()
+      const found: OutboxRow[] = []
+      let steps = 0
+      for (let more = true; more; steps++) {
+        const { rows, moreRows } = await tab.load(
+          { ...nothing, seq: found.at(-1)?.seq ?? 0 },
+          100_000,
+        )
+        expect(rows.length).toBeLessThan(taken.length + 700)
+        found.push(...rows)
+        more = moreRows
+      }
+      expect(steps).toBeGreaterThan(1)
+      const wanted = [...taken, ...Array.from({ length: 700 }, (_, n) => long(n))]
+      expect(found.map(({ lines }) => lines)).toEqual(wanted.map(({ lines }) => lines))
       await tab.close()
     },
   )

@@ -42,14 +42,14 @@ export interface Decision {
 
 /**
  * A batch with its place in the order of everything appended on this device. What was accepted once and is
- * offered again has a place below 1, and so comes before everything else.
+ * offered again has a place below 0, and so comes before everything else.
  */
 export interface OutboxRow extends Batch {
   readonly seq: number
 }
 
 /** Was this batch accepted once, by a gateway whose log was restored without it? */
-export const isOfferedAgain = ({ seq }: OutboxRow): boolean => seq < 1
+export const isOfferedAgain = ({ seq }: OutboxRow): boolean => seq < 0
 
 /** The gateway's reason; or a command's own, where it was decided again and did not hold any more. */
 export type Refusal<Denied extends Denial = never> = GatewayRefusal | Denied
@@ -198,6 +198,8 @@ export interface LoadedLog extends LogName {
 export interface Loaded {
   readonly logs: readonly LoadedLog[]
   readonly rows: readonly OutboxRow[]
+  /** There are more rows than were loaded: ask again from the last of them. */
+  readonly moreRows: boolean
   /** Those of the reader's pending rows that have left the outbox. */
   readonly left: readonly number[]
   readonly refused: readonly AnyRefused[]
@@ -234,7 +236,7 @@ export interface Store {
     durability?: Durability,
     resolved?: readonly EventId[],
   ): Promise<readonly number[]>
-  /** What is new for a reader, at most about `bytesMax` of entries for each log (but at least one segment). */
+  /** What is new for a reader, at most about `bytesMax` of rows, and of entries for each log (but at least one segment). */
   load(seen: Seen, bytesMax: number): Promise<Loaded>
   /**
    * Writes entries and their cursors, and takes the rows that have settled with them out of the outbox. What
