@@ -1,6 +1,7 @@
 /** What an app does with a tab. It waits for each promise, and believes what that says. */
 import type { Appended } from '@tidemark/client'
 import { compensate, resubmit } from '@tidemark/client/refused'
+import { withdraw } from '@tidemark/client/withdraw'
 import type { Draft, EventId } from '@tidemark/shared'
 import { commandPrefix } from './decisions.ts'
 import type { Tab } from './device.ts'
@@ -106,7 +107,7 @@ export class App {
   /** Takes an event back, if that is still possible. */
   withdraw(tab: Tab, id: EventId): Promise<void> {
     return this.#wait(tab, 'withdraw', async () => {
-      const withdrawn = await tab.client.withdraw(id)
+      const withdrawn = await withdraw(tab.client, id)
       this.#options.history.note(`${tab.life.name} withdraws ${id}: ${withdrawn.ok}`)
     })
   }

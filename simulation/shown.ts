@@ -3,6 +3,7 @@
  * holds and the pending events laid over it, and the list of refused events. Only where nothing is
  * under way: a tab that is behind its disk is brought up to it first, as an app's own question does.
  */
+import { withdraw } from '@tidemark/client/withdraw'
 import type { EventId } from '@tidemark/shared'
 import type { Judge } from './checks.ts'
 import type { Device, Tab } from './device.ts'
@@ -33,7 +34,7 @@ export async function compareShown(judge: Judge, device: Device, tab: Tab): Prom
   const isStill = () => disk.version === before && tab.waiting === 0 && !life.isOver
   if (!isStill()) return 'unsure'
   try {
-    await client.withdraw(nobody)
+    await withdraw(client, nobody)
   } catch {
     return 'unsure'
   }

@@ -41,6 +41,7 @@ test.each([
   ['rescue', 1.8],
   ['sign-out', 0.6],
   ['trace', 0.6],
+  ['withdraw', 0.3],
 ])('[K2] @tidemark/client/%s adds at most %d kB to that', async (entry, kilobytesMax) => {
   const least = await weighApp('app.ts')
   const more = await weighApp(`${entry}.ts`, `export * from '@tidemark/client/${entry}'`)

@@ -30,7 +30,6 @@ import { inertSync, openSync } from './sync.ts'
 import { takeOver } from './take-over.ts'
 import type { TokenAnswer } from './token.ts'
 import { connectWebSocket } from './websocket.ts'
-import { withdraw, type Withdrawn } from './withdraw.ts'
 import { openWitness, type Watch, type Witness } from './witness.ts'
 import {
   askToPersist,
@@ -108,8 +107,6 @@ export interface Client<M extends Models = Models> {
   readonly refused: RefusedList<DenialsOfModels<M>>
   /** What became of an event that this device appended, after a reload too. */
   verdict(id: EventId): Promise<Knowledge<DenialsOfModels<M>>>
-  /** Takes back an event, and its batch, while no link can have been handed it. */
-  withdraw(id: EventId): Promise<Withdrawn>
   /** The entries stored on this device after a position, at most about a megabyte of them. */
   entries<T extends Topic>(topic: T, after?: number): Promise<readonly EntryOf<T>[]>
   /** Cuts this tab's connection and stays away until `resume`, or a reload. */
@@ -202,7 +199,6 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     status,
     refused: { getSnapshot, getInitialSnapshot, subscribe, discard } as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
-    withdraw: (id) => withdraw({ ...sync, store, replica }, id),
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
     pause: () => sync.pause(),
     resume: () => sync.resume(),
@@ -217,6 +213,8 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     locks,
     lockName,
     writer,
+    onWritten: () => sync.onWritten(),
+    onGap: () => sync.onGap(),
     closeOthers: () => sync.closeOthers(),
     end,
     forget: () => watch?.forget(),

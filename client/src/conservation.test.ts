@@ -4,6 +4,7 @@ import { createDisk, type Disk } from './store/memory.ts'
 import { createTestSystem, type TestSystem } from './testing.ts'
 import { copyOf, TestGateway } from './testing/gateway.ts'
 import { type Bench, inventory, inventoryLog, openBench } from './testing/inventory.ts'
+import { withdraw } from './withdraw.ts'
 
 const log = inventoryLog().name
 
@@ -60,7 +61,7 @@ class Device {
     else if (what < 0.8) await this.#watch(item.pickInTwo({ quantity }))
     else if (what < 0.9) {
       const [row] = [...this.disk.outbox.values()].slice(-1)
-      if (row) await client.withdraw(parseClaim(row.lines[0] ?? '').id)
+      if (row) await withdraw(client, parseClaim(row.lines[0] ?? '').id)
     } else if (this.bench.connections.length > 0) this.bench.connection().drop()
   }
 

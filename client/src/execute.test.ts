@@ -12,6 +12,7 @@ import {
   received,
   talk,
 } from './testing/inventory.ts'
+import { withdraw } from './withdraw.ts'
 
 const sku = 'sku-1'
 const stateOf = (bench: Bench, key = sku) => bench.client.model.item(key).get()
@@ -211,8 +212,8 @@ test('[X7] what no link can have been handed is withdrawn with its batch; what m
   await bench.system.settle()
   const batch = await bench.client.append([received(1), received(2)])
   const other = await bench.client.append(received(4))
-  expect(await bench.client.withdraw(early.ids[0]!)).toEqual({ ok: false, code: 'NOT_PENDING' })
-  expect(await bench.client.withdraw(batch.ids[1]!)).toEqual({ ok: true, ids: batch.ids })
+  expect(await withdraw(bench.client, early.ids[0]!)).toEqual({ ok: false, code: 'NOT_PENDING' })
+  expect(await withdraw(bench.client, batch.ids[1]!)).toEqual({ ok: true, ids: batch.ids })
   expect(await batch.settled).toEqual({ type: 'withdrawn' })
   expect(stateOf(bench)).toEqual({ onHand: 13 })
   await bench.client.close()
@@ -220,7 +221,7 @@ test('[X7] what no link can have been handed is withdrawn with its batch; what m
   await reloaded.system.settle()
   expect(await reloaded.client.verdict(batch.ids[0]!)).toEqual({ type: 'withdrawn' })
   await reloaded.greet(gateway.log)
-  expect(await reloaded.client.withdraw(other.ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  expect(await withdraw(reloaded.client, other.ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
   await reloaded.client.close()
 })
 
@@ -233,10 +234,10 @@ test('[X7] what was handed to a link is not withdrawn, though the disk was too f
   const { ids } = await bench.client.append(received(9))
   await bench.greet(inventoryLog())
   expect(bench.submit()).toMatchObject({ n: 1 })
-  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  expect(await withdraw(bench.client, ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
   bench.connection().drop()
   await bench.system.settle()
-  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  expect(await withdraw(bench.client, ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
   await bench.client.close()
 })
 
@@ -251,7 +252,7 @@ test('[X7] what is withdrawn is not sent, though the disk could not be read at o
     },
   })
   const { ids } = await bench.client.append(received(9))
-  expect(await bench.client.withdraw(ids[0]!)).toEqual({ ok: true, ids })
+  expect(await withdraw(bench.client, ids[0]!)).toEqual({ ok: true, ids })
   await bench.greet(inventoryLog())
   isLost = false
   await bench.system.advance(20_000)

@@ -15,6 +15,10 @@ export interface Inside extends DecidePorts {
   readonly logs: readonly LogName[]
   /** Resolves when everything that is on the disk now is in memory. */
   readonly catchUp: () => Promise<void>
+  /** The database has changed: other tabs should have a look. */
+  readonly onWritten: () => void
+  /** What is in memory is behind the disk. */
+  readonly onGap: () => void
   /** Closes the clients of the other tabs. */
   readonly closeOthers: () => void
   /** Ends the life of this client, but for its store. */

@@ -11,6 +11,7 @@ import {
   received,
   talk,
 } from './testing/inventory.ts'
+import { withdraw } from './withdraw.ts'
 
 type Tab = ReturnType<typeof openBench>
 
@@ -415,7 +416,7 @@ test('[X7] a leader that wakes to find that it was robbed says nothing of the li
   release()
   await system.settle()
   const { ids } = await waiting.client.append(received(5))
-  expect(await leader.client.withdraw(ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
+  expect(await withdraw(leader.client, ids[0]!)).toEqual({ ok: false, code: 'HANDED_OVER' })
   for (const tab of [leader, waiting]) await tab.client.close()
 })
 

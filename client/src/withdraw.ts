@@ -1,7 +1,7 @@
 /** Takes back what no link can have been handed yet. What may be on its way is the gateway's to judge. */
 import type { EventId } from '@tidemark/shared'
-import type { Replica } from './replica.ts'
-import type { Store } from './store/store.ts'
+import type { Client } from './client.ts'
+import { insideOf } from './inside.ts'
 import { noDisk } from './sync.ts'
 
 /** What became of the wish to take an event back: it is gone with its batch, or it is too late, or not known here as pending. */
@@ -9,23 +9,15 @@ export type Withdrawn =
   | { readonly ok: true; readonly ids: readonly EventId[] }
   | { readonly ok: false; readonly code: 'HANDED_OVER' | 'NOT_PENDING' }
 
-/** What withdrawing needs. */
-export interface WithdrawPorts {
-  readonly store: Store | undefined
-  readonly replica: Replica
-  /** Resolves when everything that is on the disk now is in memory. */
-  readonly catchUp: () => Promise<void>
-  /** The database has changed: other tabs should have a look. */
-  readonly onWritten: () => void
-  /** What is in memory is behind the disk. */
-  readonly onGap: () => void
-}
-
-/** Withdraws an event, and with it the others of its batch. */
-export async function withdraw(
-  { store, replica, catchUp, onWritten, onGap }: WithdrawPorts,
-  id: EventId,
-): Promise<Withdrawn> {
+/**
+ * Takes back an event, and with it the others of its batch, while no link can have been handed it. Rejects with
+ * one of the `STORAGE_` codes.
+ *
+ * @example
+ * const { ok } = await withdraw(client, id)
+ */
+export async function withdraw(client: Pick<Client, 'status'>, id: EventId): Promise<Withdrawn> {
+  const { store, replica, catchUp, onWritten, onGap } = insideOf(client)
   if (!store) throw noDisk()
   await catchUp()
   const batch = replica.batchOf(id)
