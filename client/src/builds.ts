@@ -200,28 +200,24 @@ export class Builds {
   }
 }
 
+declare const process: { readonly env: Readonly<Record<string, string | undefined>> }
+
 /**
  * While an app is being developed, a fold that was edited is other code, whether its version was raised or
  * not. In production only the version counts: what a minifier makes of a fold differs with every build.
  */
 function fingerprint({ initial, key, on, indexes }: AnyModel): string {
-  if (isProduction()) return ''
-  const parts = [initial, String(key), ...[on, indexes].map(sourceOf)]
-  let hash = 0
-  for (const char of JSON.stringify(parts)) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) | 0
-  return `#${(hash >>> 0).toString(36)}`
+  try {
+    // Bundlers put the answer here, and leave out the rest. A page without one counts as production.
+    if (process.env.NODE_ENV === 'production') return ''
+    const parts = [initial, String(key), ...[on, indexes].map(sourceOf)]
+    let hash = 0
+    for (const char of JSON.stringify(parts)) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) | 0
+    return `#${(hash >>> 0).toString(36)}`
+  } catch {
+    return ''
+  }
 }
 
 const sourceOf = (functions: object): readonly string[] =>
   Object.entries(functions).map(([name, each]) => `${name}: ${String(each)}`)
-
-declare const process: { readonly env: Readonly<Record<string, string | undefined>> }
-
-/** Bundlers put the answer here; where there is none, nobody has built for production. */
-function isProduction(): boolean {
-  try {
-    return process.env.NODE_ENV === 'production'
-  } catch {
-    return false
-  }
-}
