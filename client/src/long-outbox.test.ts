@@ -1,7 +1,9 @@
 /** Weeks without a network: what has piled up goes up in small steps, and life goes on between them. */
-import { type FrameOf, writeClaim } from '@tidemark/shared'
+import { type EventId, type FrameOf, writeClaim } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import { createClient } from './client.ts'
 import { createDisk, memoryStore } from './store/memory.ts'
+import { createTestNetwork, createTestSystem } from './testing.ts'
 import { foreignLine, inventory, inventoryLog, openBench } from './testing/inventory.ts'
 
 const events = 12_000
@@ -16,7 +18,7 @@ async function fillDisk() {
     const id = `0198c0de-0000-7000-8000-${String(n).padStart(12, '0')}`
     ids.push(id)
     const { topic, ...draft } = inventory.stream(`sku-${n % 50}`).StockReceived({ quantity: 1 })
-    const claim = { ...draft, id: id as never, occurredAt: n }
+    const claim = { ...draft, id: id as EventId, occurredAt: n }
     return { topic, scope: 'default', lines: [writeClaim(claim)] }
   })
   await store.append(batches)
@@ -71,4 +73,42 @@ test('[S14] a long outbox goes up in bounded steps that are seen, and entries of
   // The outbox is read at the start, and not at each step.
   expect(calls.get('load')).toBeLessThan(16)
   await client.close()
+})
+
+test('[S14] whoever asks for what is pending has the whole outbox read first', async () => {
+  const { disk, ids } = await fillDisk()
+  const client = createClient({
+    url: 'ws://gateway',
+    user: 'ann',
+    topics: [inventory],
+    store: memoryStore(disk),
+    connect: createTestNetwork().connect,
+    system: createTestSystem(),
+  })
+  expect(await client.verdict(ids.at(-1) as EventId)).toEqual({ type: 'pending' })
+  expect(client.status.getSnapshot().pending).toBe(events)
+  await client.close()
+})
+
+test('[P13] a long history that was lost in a restore is pending again as a whole', async () => {
+  const { disk } = await fillDisk()
+  const lines = [...disk.outbox.values()].flatMap((row) => row.lines)
+  const bench = openBench()
+  const log = inventoryLog()
+  for (const line of lines) log.append([line])
+  await bench.greet(log)
+  for (let at = 0; at < events; at += 1_000) {
+    bench.connection().send(log.deliver(at, at + 1_000))
+    await bench.system.settle()
+  }
+  await bench.client.append(inventory.stream('sku-1').StockReceived({ quantity: 1 }))
+  expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 1 })
+  bench.connection().send({ type: 'reset', ...log.name, epoch: log.epoch, position: 0 as never })
+  await bench.system.settle()
+  await bench.system.settle()
+  expect(bench.client.status.getSnapshot().pending).toBe(events + 1)
+  expect(bench.client.model.item('sku-1').get()).toEqual({ onHand: events / 50 + 1 })
+  const offered = [...bench.disk.outbox.values()].flatMap((row) => row.lines)
+  expect(offered.slice(0, -1)).toEqual(lines)
+  await bench.client.close()
 })
