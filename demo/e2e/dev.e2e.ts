@@ -279,6 +279,10 @@ test('[Y4] a reset that is asked for empties the log, and devices start from its
     const data = (await ben.entries()).map((entry) => entry.data)
     expect(data).toEqual([{ amount: 4 }])
   }, 15_000)
+  // Nobody wants back what was emptied.
+  for (const { client } of [ada, ben]) {
+    expect(client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+  }
 
   expect(await dev.stop()).toBe(0)
   // What was emptied is not asked for again; what has changed meanwhile is, and --reset says yes.
