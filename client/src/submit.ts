@@ -173,6 +173,7 @@ export class Submit {
 
   /** Puts what was put aside in line again, in the order it was appended. */
   #offerAside(): void {
+    if (this.#aside.length === 0) return
     const rows = [...this.#aside, ...this.#unsent].sort(inOrder)
     this.#aside = []
     this.#unsent = []
