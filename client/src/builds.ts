@@ -130,7 +130,8 @@ export class Builds {
   }
 
   /** Takes what was read, when memory is no older than the disk was. */
-  take(want: Want, rows: readonly StateRow[]): void {
+  take(want: Want, rows: readonly StateRow[] | undefined): void {
+    if (!rows) return this.#lose(want.build)
     if (want.build === this.#next?.build) this.#next.take(want, rows)
     const shown = this.#shown
     if (want.build !== shown?.build) return
@@ -170,13 +171,17 @@ export class Builds {
   written(to: Checkpoint, position: Position | undefined): void {
     const cells = this.#written
     if (cells?.build !== to.build) return
-    if (position === undefined) {
-      // Tabs with other code have taken its place.
-      this.#next = this.#cellsOf(this.#fresh(to.build), false)
-      return this.#options.onSwapped()
-    }
+    if (position === undefined) return this.#lose(to.build)
     cells.written(position, to.isComplete)
     this.#evict(cells)
+  }
+
+  /** A build is not on the disk any more: tabs with other code have taken its place. */
+  #lose(build: string): void {
+    // What memory does not have whole cannot be shown any more.
+    if (this.#shown?.build === build && !this.#shown.isWhole) this.#shown = undefined
+    if (build.startsWith(`${this.#code}~`)) this.#next = this.#cellsOf(this.#fresh(build), false)
+    this.#options.onSwapped()
   }
 
   /** What is written behind. States of other code are left as they are. */

@@ -285,6 +285,27 @@ test('[X8] an input that does not fit and a command that throws reject with a co
   await expect(handle.pick({ quantity: 1 })).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
+test('[X4] a fact that rests on a command which is decided again hears at once that its ground is gone', async () => {
+  const gateway = new TestGateway(inventoryLog())
+  const bench = openBench()
+  await bench.client.append(received(5))
+  const pick = await bench.client.model.item(sku).pick({ quantity: 2 })
+  if (!pick.ok) throw new Error('denied')
+  const fact = await bench.client.append(received(1, 'sku-2'), { after: pick.ids[0]! })
+  gateway.log.append([foreignLine(1, 1)])
+  const before = bench.system.mono()
+  await talk(gateway, bench)
+  await bench.system.advance(2_000)
+  await talk(gateway, bench)
+  expect(bench.client.status.getSnapshot().pending).toBe(0)
+  expect(await fact.settled).toMatchObject({
+    type: 'refused',
+    refusal: { code: 'BATCH_REFUSED', details: { by: pick.ids[0] } },
+  })
+  expect(bench.system.mono() - before).toBeLessThan(10_000)
+  await bench.client.close()
+})
+
 test('[X9] in another tab the superseded events go and their successors come in one step', async () => {
   const { createTestTabs } = await import('./testing.ts')
   const disk = createDisk()

@@ -142,9 +142,9 @@ export class ModelView {
   }
 
   /** Takes what was read, when memory is no older than the disk was. */
-  take(want: Want, rows: readonly StateRow[]): void {
+  take(want: Want, rows: readonly StateRow[] | undefined): void {
     this.builds.take(want, rows)
-    for (const list of this.#lists.values()) list.take(want, rows)
+    if (rows) for (const list of this.#lists.values()) list.take(want, rows)
     this.#areListsChanged = true
   }
 
@@ -287,7 +287,7 @@ export class ModelView {
   #swap(): void {
     if (!this.builds.isRebuilding) this.#stillShown.clear()
     this.#snapshots.clear()
-    for (const key of this.#overlay.keys()) this.builds.shown?.want(key)
+    for (const key of this.#overlay.keys()) this.want(key)
     for (const key of this.#listeners.keys()) this.#changed.add(key)
     for (const list of this.#lists.values()) list.forget()
     this.#areListsChanged = true

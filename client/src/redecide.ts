@@ -41,11 +41,14 @@ export class Redecide {
   /** By stream, each in the order of the outbox. */
   readonly #doubtful = new Map<string, Doubtful[]>()
   readonly #ids = new Set<EventId>()
+  readonly #onDecided: () => void
   #isWorking = false
 
-  constructor(ports: RedecidePorts, session: Session) {
+  /** `onDecided` hears whenever events have been superseded or refused: what rests on them need not wait. */
+  constructor(ports: RedecidePorts, session: Session, onDecided: () => void) {
     this.#ports = ports
     this.#session = session
+    this.#onDecided = onDecided
   }
 
   /** Does an event wait here? What rests on it does so as well. */
@@ -83,6 +86,7 @@ export class Redecide {
         }
         if (isReplaced) await persist(this.#ports, signal, () => follow.catchUp())
         for (const { row } of next) this.#remove(row)
+        this.#onDecided()
       }
     } catch (error) {
       this.#session.fail(error)

@@ -443,7 +443,7 @@ export class Replica {
 
   /** States of the same moment as everything else that was loaded. */
   #takeStates(states: Loaded['states']): void {
-    for (const [at, { view, want }] of this.#asked.entries()) view.take(want, states[at] ?? [])
+    for (const [at, { view, want }] of this.#asked.entries()) view.take(want, states[at])
     for (const { topic, position } of this.#logs.values()) {
       for (const model of this.#models) {
         // Where there is nothing to fold, nobody needs to wait for it.

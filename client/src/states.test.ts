@@ -193,6 +193,26 @@ test('[M9] tabs with old and with new code live on one disk', async () => {
   for (const { bench } of [newer, older]) await bench.client.close()
 })
 
+test('[M9] a tab whose states others have deleted folds them anew, and shows nothing less meanwhile', async () => {
+  const { disk } = await filledDisk(20, 10)
+  const { bench, models } = open(disk, { keysInMemoryMax: 3 })
+  await bench.system.settle()
+  disk.builds.clear()
+  const list = models.stock.list()
+  list.subscribe(() => undefined)
+  list.getSnapshot()
+  models.stock('sku-7').getSnapshot()
+  await bench.system.settle()
+  for (const key of list.getSnapshot().items.map((each) => each.key)) models.stock(key).get()
+  await bench.system.advance(3_000)
+  list.getSnapshot()
+  await bench.system.settle()
+  expect(models.stock('sku-7').get()).toEqual({ onHand: 2 })
+  expect(list.getSnapshot()).toMatchObject({ status: 'ready' })
+  expect(list.getSnapshot().items).toHaveLength(10)
+  await bench.client.close()
+})
+
 test('[M14] states that cannot be stored are kept in memory, and the model says so', async () => {
   const disk = createDisk()
   const log = inventoryLog()

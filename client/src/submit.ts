@@ -72,7 +72,10 @@ export class Submit {
     this.#limits = limits
     this.#unread = new Set(logs.map(logKey))
     ports.replica.offerAll()
-    this.#redecide = new Redecide(ports, session)
+    this.#redecide = new Redecide(ports, session, () => {
+      this.#offerAside()
+      this.pump()
+    })
     ports.replica.onFolded(() => this.#redecide.pump())
     // What one link was told to hold, another may take.
     for (const topic of Object.keys(ports.status.getSnapshot().logs)) {

@@ -55,13 +55,20 @@ export function readStates(
   tx: IDBTransaction,
   range: typeof IDBKeyRange,
   want: Want,
-): () => readonly StateRow[] {
+): () => readonly StateRow[] | undefined {
   const states = tx.objectStore('states')
   const { build } = want
-  if ('range' in want) return readRange(states, range, build, want.range)
-  const found = want.keys.map(
-    (key) => states.get([build, key]) as IDBRequest<StateRecord | undefined>,
-  )
+  const known = tx.objectStore('builds').index('build').getKey(build)
+  const read =
+    'range' in want ? readRange(states, range, build, want.range) : readKeys(states, want)
+  return () => (known.result === undefined ? undefined : read())
+}
+
+function readKeys(
+  states: IDBObjectStore,
+  { build, keys }: Extract<Want, { readonly keys: unknown }>,
+): () => readonly StateRow[] {
+  const found = keys.map((key) => states.get([build, key]) as IDBRequest<StateRecord | undefined>)
   return () => found.flatMap(({ result }) => (result ? [toRow(result)] : []))
 }
 

@@ -183,7 +183,7 @@ class DexieStore implements Store {
 
   load({ seq, pending, logs, fate, wants = [] }: Seen, bytesMax: number): Promise<Loaded> {
     const stores: StoreName[] = ['outbox', 'entries', 'logs', 'refused', 'fates']
-    if (wants.length > 0) stores.push('states')
+    if (wants.length > 0) stores.push('builds', 'states')
     return this.#transact(stores, 'readonly', (tx) => {
       const loaded = logs.map((log) => this.#loadLog(tx, log, bytesMax))
       const packsMax = countPacks(bytesMax)

@@ -274,8 +274,9 @@ function copyOf(model: string, row: StateRow): StateRow {
   }
 }
 
-function readStates({ builds }: Disk, want: Want): readonly StateRow[] {
-  const rows = builds.get(want.build)?.rows ?? new Map<string, StateRow>()
+function readStates({ builds }: Disk, want: Want): readonly StateRow[] | undefined {
+  const rows = builds.get(want.build)?.rows
+  if (!rows) return undefined
   if ('keys' in want) {
     return want.keys.flatMap((key) => rows.get(key) ?? []).map((row) => structuredClone(row))
   }

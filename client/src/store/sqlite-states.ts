@@ -105,8 +105,9 @@ function toBlob(model: string, { state, indexed }: StateRow): Uint8Array {
 }
 
 /** What is wanted of a build. */
-export function readStates(run: Statements, want: Want): readonly StateRow[] {
+export function readStates(run: Statements, want: Want): readonly StateRow[] | undefined {
   const { build } = want
+  if (!run.build.get(build)) return undefined
   if ('range' in want) return readRange(run, build, want.range).map(toStateRow)
   return want.keys
     .map((key) => run.state.get(build, key))

@@ -205,8 +205,8 @@ export interface Loaded {
   readonly refused: readonly AnyRefused[]
   /** The fates after the one that was seen, and the number of the newest. */
   readonly fates: { readonly upTo: number; readonly rows: readonly Fate[] }
-  /** For each of the reader's `wants` what there is. */
-  readonly states: readonly (readonly StateRow[])[]
+  /** For each of the reader's `wants` what there is; nothing where the build is gone. */
+  readonly states: readonly (readonly StateRow[] | undefined)[]
 }
 
 /** What a settlement takes out of the outbox and where it goes. */
