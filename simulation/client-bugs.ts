@@ -144,7 +144,7 @@ export const clientBugs: readonly Bug[] = [
       },
       {
         file: 'client/src/withdraw.ts',
-        find: 'if (replica.isSubmitted(id)) return',
+        find: 'if (replica.outbox.isSubmitted(id)) return',
         replace: 'if (false) return',
       },
     ],
@@ -201,11 +201,7 @@ export const clientBugs: readonly Bug[] = [
   },
   {
     name: 'another tab does not take over the list of refused events',
-    edits: one(
-      'client/src/replica.ts',
-      'if (differ(refused, this.refused.getSnapshot())) this.refused.set(refused)',
-      '',
-    ),
+    edits: one('client/src/replica.ts', 'this.refused.set(refused)\n    }', '}'),
     caughtBy: ['I23'],
     seeds: 10,
     rates: led,
@@ -220,9 +216,9 @@ export const clientBugs: readonly Bug[] = [
   {
     name: 'a pending event is not taken away when its entry comes from another tab',
     edits: one(
-      'client/src/replica.ts',
-      'for (const model of this.#models) model.lift(event.id)',
-      'if (row.seq % 5) for (const model of this.#models) model.lift(event.id)',
+      'client/src/outbox.ts',
+      'for (const each of this.#overlaid) each.lift(event.id)',
+      'if (row.seq % 5) for (const each of this.#overlaid) each.lift(event.id)',
     ),
     caughtBy: ['I20'],
     seeds: 10,

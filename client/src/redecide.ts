@@ -8,7 +8,7 @@ import type { Follow } from './follow.ts'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Prepared, Ties } from './prepare.ts'
 import { refuseBatch, type Reason } from './refuse.ts'
-import type { PendingBatch } from './replica.ts'
+import type { PendingBatch } from './outbox.ts'
 import type { Session } from './session.ts'
 import { settle, type SettlePorts } from './settle.ts'
 import type { Decision, Refusal } from './store/store.ts'
@@ -123,7 +123,7 @@ export class Redecide {
   async #decide(doubtful: Doubtful): Promise<boolean> {
     const { store, replica, deciding, onWritten } = this.#ports
     const { row } = doubtful
-    if (!replica.has(row.seq)) return false
+    if (!replica.outbox.has(row.seq)) return false
     const decided = this.#decideAgain(doubtful)
     if ('refusal' in decided) {
       const refused = refuseBatch(deciding, row, decided)
@@ -152,10 +152,10 @@ export class Redecide {
   #doubted(stream: DomainEvent): ReadonlySet<EventId> {
     const { replica } = this.#ports
     const [doubted, others] = [new Set<EventId>(), new Set<EventId>()]
-    for (const id of replica.streams.pending(stream, doubted)) {
+    for (const id of replica.outbox.streams.pending(stream, doubted)) {
       let at: EventId | undefined = id
       while (at !== undefined && !others.has(at) && !doubted.has(at) && !this.#ids.has(at)) {
-        at = replica.batchOf(at)?.after
+        at = replica.outbox.batchOf(at)?.after
       }
       const isDoubted = at !== undefined && !others.has(at)
       ;(isDoubted ? doubted : others).add(id)

@@ -1,7 +1,8 @@
 /** What the device keeps of a refused batch: each event with the reason, both sides, and what rested on it. */
 import { assert, type Denial, type EventId, type System } from '@tidemark/shared'
 import type { ModelView } from './model-view.ts'
-import type { PendingBatch, Replica } from './replica.ts'
+import type { PendingBatch } from './outbox.ts'
+import type { Replica } from './replica.ts'
 import { type AnyRefused, isOfferedAgain, type Refusal, type Sides } from './store/store.ts'
 
 /** What refusing needs. */
@@ -27,7 +28,7 @@ export function refuseBatch(
   const refusal = isOfferedAgain(row) ? lost(reason) : reason.refusal
   const others: Refusal = { code: 'BATCH_REFUSED', details: { by: reason.id } }
   const sides = sidesOf(ports, row, reason)
-  const resting = ports.replica.restingOn(events.map(({ id }) => id))
+  const resting = ports.replica.outbox.restingOn(events.map(({ id }) => id))
   const dependents = resting.flatMap((each) => each.events.map(({ id }) => id))
   return events.map(({ id }, at) => {
     const line = row.lines[at]

@@ -7,7 +7,6 @@ import {
   assert,
   type Cursor,
   type Denial,
-  type DomainEvent,
   type Entry,
   type EventId,
   type FrameOf,
@@ -19,26 +18,21 @@ import {
 } from '@tidemark/shared'
 import type { Outcome, Settled } from './append.ts'
 import { type Cell, createCell } from './live.ts'
-import { Streams } from './streams.ts'
 import type { ModelView } from './model-view.ts'
+import { Outbox, type PendingBatch } from './outbox.ts'
+import { Outcomes } from './outcomes.ts'
 import type { StatusCell } from './status.ts'
-import {
-  type AnyRefused,
-  type Checkpoint,
-  type Fate,
-  isOfferedAgain,
-  type Loaded,
-  type LoadedLog,
-  type OutboxRow,
-  type Seen,
-  type Settlement,
-  type Want,
+import type {
+  AnyRefused,
+  Checkpoint,
+  Fate,
+  Loaded,
+  LoadedLog,
+  OutboxRow,
+  Seen,
+  Settlement,
+  Want,
 } from './store/store.ts'
-
-/** A batch that has not settled, with its events. */
-export interface PendingBatch extends OutboxRow {
-  readonly events: readonly DomainEvent[]
-}
 
 interface LogState extends LogName {
   /** Nothing before the disk has been asked, where no states of a model say what has been folded. */
@@ -79,35 +73,17 @@ type AnyOutcome = Outcome<Denial>
 /** How far a log has been brought to the broker. */
 export type PublishedLog = Pick<FrameOf<'published'>, 'upTo' | 'parked'>
 
-/** Who waits for what becomes of a batch. */
-interface Waiter {
-  readonly ids: readonly EventId[]
-  readonly outcomes: AnyOutcome[]
-  readonly resolve: (settled: Settled) => void
-}
-
 /** A tab's memory of the database. */
 export class Replica {
   readonly refused: Cell<readonly AnyRefused[]>
-  readonly streams = new Streams()
+  readonly outbox: Outbox
   readonly #models: readonly ModelView[]
   readonly #user: string
   readonly #status: StatusCell
   readonly #logs = new Map<string, LogState>()
-  /** By `seq`, in its order. */
-  #pending = new Map<number, PendingBatch>()
-  readonly #seqsById = new Map<EventId, number>()
-  /** What the link has not taken. */
-  readonly #untaken = new Set<number>()
-  /** What may leave without an entry that this tab sees: rows of logs that are not read, and early ones. */
-  readonly #quiet = new Set<number>()
-  /** By the event that they rest on. */
-  readonly #resting = new Map<EventId, Set<number>>()
-  /** The highest number among them all. */
-  #last = 0
+  readonly #outcomes = new Outcomes()
   /** What this tab is writing now: an entry may come back from another tab before our own write has answered. */
   readonly #writing = new Set<EventId>()
-  readonly #waiting = new Map<EventId, Waiter>()
   /** Written here before the disk had been read: their entries may be among those that are in the states already. */
   readonly #early = new Set<EventId>()
   /** Every row up to here has been seen, of whichever tab. */
@@ -126,8 +102,6 @@ export class Replica {
   #isMore = false
   /** The states that were asked for last. */
   #asked: readonly { readonly view: ModelView; readonly want: Want }[] = []
-  /** What this tab has handed to a link. */
-  readonly #submitted = new Set<number>()
   readonly #published = new Map<string, PublishedLog>()
   #onFolded: () => void = () => undefined
   #onRows: () => void = () => undefined
@@ -135,6 +109,7 @@ export class Replica {
 
   constructor({ logs, models, user, status, onError }: ReplicaOptions) {
     this.#models = models
+    this.outbox = new Outbox(models)
     this.#user = user
     this.#status = status
     this.refused = createCell<readonly AnyRefused[]>([], onError)
@@ -213,15 +188,6 @@ export class Replica {
     return this.#isLoaded
   }
 
-  /** A batch has been handed to a link. */
-  submitted(seq: number): void {
-    this.#submitted.add(seq)
-  }
-
-  isSubmitted(id: EventId): boolean {
-    return this.#submitted.has(this.#seqsById.get(id) ?? 0)
-  }
-
   /** The gateway has brought a log to the broker this far. */
   published(log: LogName, published: PublishedLog): void {
     this.#published.set(logKey(log), published)
@@ -233,11 +199,11 @@ export class Replica {
 
   /** What `Store.load` may leave out. */
   seen(): Seen {
-    const suspects = this.#isRewound ? this.#pending.keys() : this.#quiet
+    const suspects = this.#isRewound ? this.outbox.seqs() : this.outbox.quiet()
     const pending = [...suspects].sort((a, b) => a - b)
     const seq = this.#lookFrom ?? this.#seq
     // What was written before the first load may have met its fate already.
-    const isEarly = this.#pending.size + this.#writing.size > 0
+    const isEarly = this.outbox.events + this.#writing.size > 0
     const fate = this.#fate ?? (isEarly ? 0 : undefined)
     this.#asked = this.#isMore ? [] : this.#wants()
     const wants = this.#asked.map(({ want }) => want)
@@ -259,40 +225,11 @@ export class Replica {
   }
 
   isPending(id: EventId): boolean {
-    return this.#seqsById.has(id) || this.#writing.has(id)
+    return this.outbox.seqOf(id) !== undefined || this.#writing.has(id)
   }
 
   isRefused(id: EventId): boolean {
     return this.refused.getSnapshot().some((each) => each.id === id && isFinal(each))
-  }
-
-  has(seq: number): boolean {
-    return this.#pending.has(seq)
-  }
-
-  /** The pending batch that an event is in. */
-  batchOf(id: EventId): PendingBatch | undefined {
-    return this.#pending.get(this.#seqsById.get(id) ?? 0)
-  }
-
-  /** The pending batches that rest on these events, and on those again. */
-  restingOn(ids: readonly EventId[]): readonly PendingBatch[] {
-    const ground = [...ids]
-    const resting = new Map<number, PendingBatch>()
-    for (const id of ground) {
-      for (const seq of this.#resting.get(id) ?? []) {
-        const row = this.#pending.get(seq)
-        if (!row || resting.has(seq)) continue
-        resting.set(seq, row)
-        for (const event of row.events) ground.push(event.id)
-      }
-    }
-    return [...resting.values()].sort((a, b) => a.seq - b.seq)
-  }
-
-  /** A link begins: everything is there to be taken. */
-  offerAll(): void {
-    for (const seq of this.#pending.keys()) this.#untaken.add(seq)
   }
 
   /**
@@ -300,29 +237,20 @@ export class Replica {
    * behind another tab's rows that it has not seen yet waits until it has.
    */
   takeRows(): readonly PendingBatch[] {
-    const taken: PendingBatch[] = []
-    for (const seq of this.#untaken) {
-      const row = this.#pending.get(seq)
-      if (!row || seq > this.#seq) continue
-      this.#untaken.delete(seq)
-      taken.push(row)
-    }
-    return taken.sort((a, b) => a.seq - b.seq)
+    return this.outbox.take(this.#seq)
   }
 
   /** Before a write: these events are on their way to the disk. Resolves with what becomes of them, one day. */
   writing(ids: readonly EventId[]): Promise<Settled> {
     for (const id of ids) this.#writing.add(id)
     if (!this.#isLoaded) for (const id of ids) this.#early.add(id)
-    return new Promise((resolve) => this.#wait({ ids, outcomes: [], resolve }))
+    return this.#outcomes.wait(ids)
   }
 
   /** After a write that failed. */
   failed(ids: readonly EventId[]): void {
-    for (const id of ids) {
-      this.#writing.delete(id)
-      this.#waiting.delete(id)
-    }
+    for (const id of ids) this.#writing.delete(id)
+    this.#outcomes.forget(ids)
   }
 
   /**
@@ -333,7 +261,7 @@ export class Replica {
     for (const row of rows) {
       // What has settled meanwhile was taken out of `writing` by its entry or its refusal.
       const written = row.events.filter((event) => this.#writing.delete(event.id))
-      if (written.length > 0) this.#add(row)
+      if (written.length > 0) this.outbox.add(row, this.#isQuiet(row))
     }
     const last = rows.at(-1)?.seq ?? 0
     if (rows[0]?.seq === this.#seq + 1) this.#seq = last
@@ -346,19 +274,14 @@ export class Replica {
 
   /** The gateway's verdict, before what it means is on the disk. */
   answered(id: EventId, outcome: AnyOutcome): void {
-    const waiter = this.#waiting.get(id)
-    if (!waiter) return
-    const { ids, outcomes, resolve } = waiter
-    this.#waiting.delete(id)
-    outcomes.push(outcome)
-    if (outcomes.length === ids.length) resolve({ ...(outcomes.find(isReason) ?? outcome), ids })
+    this.#outcomes.tell(id, outcome)
   }
 
   /** The rows that these entries settle. */
   settledBy(entries: readonly Entry[]): readonly number[] {
     const seqs = new Set<number>()
     for (const { id } of entries) {
-      const seq = this.#seqsById.get(id)
+      const seq = this.outbox.seqOf(id)
       if (seq !== undefined) seqs.add(seq)
     }
     return [...seqs]
@@ -422,7 +345,7 @@ export class Replica {
     }
     if (differ(refused, this.refused.getSnapshot())) {
       for (const each of refused.filter(isFinal)) {
-        const seq = this.#seqsById.get(each.id)
+        const seq = this.outbox.seqOf(each.id)
         if (seq !== undefined) this.#remove(seq)
         this.#refuse(each)
       }
@@ -454,7 +377,12 @@ export class Replica {
 
   /** A row of a log that is read leaves with its entry, unless this tab has not seen that. */
   #mayLeave(row: PendingBatch): boolean {
-    return this.#isRewound || this.#quiet.has(row.seq)
+    return this.#isRewound || this.outbox.quiet().has(row.seq)
+  }
+
+  /** May it settle without this tab seeing its entry? Of logs that are not read, and early ones. */
+  #isQuiet(row: PendingBatch): boolean {
+    return !this.reads(row) || row.events.some(({ id }) => this.#early.has(id))
   }
 
   #loadLog(loaded: LoadedLog): boolean {
@@ -490,7 +418,7 @@ export class Replica {
     for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
     for (const entry of entries) {
       const { id, position, revision } = entry
-      const seq = this.#seqsById.get(id)
+      const seq = this.outbox.seqOf(id)
       if (seq !== undefined) this.#remove(seq)
       this.#done(id, { type: 'accepted', position, revision })
     }
@@ -505,25 +433,16 @@ export class Replica {
     this.#done(id, { type: 'refused', refusal })
   }
 
-  #wait(waiter: Waiter): void {
-    for (const id of waiter.ids) this.#waiting.set(id, waiter)
-  }
-
   /** A row that left without a verdict. Whoever waits for it waits for what took its place. */
   #meet({ type, ids, by, refusal }: Fate): void {
     const [first] = ids
     if (first === undefined) return
-    const seq = this.#seqsById.get(first)
+    const seq = this.outbox.seqOf(first)
     if (seq !== undefined) this.#remove(seq)
     if (refusal) return this.#done(first, { type: 'refused', refusal })
-    const waiter = this.#waiting.get(first)
-    for (const id of ids) {
-      this.#waiting.delete(id)
-      this.#writing.delete(id)
-    }
-    if (!waiter) return
-    if (type === 'superseded') this.#wait({ ids: by, outcomes: [], resolve: waiter.resolve })
-    else waiter.resolve({ type: 'withdrawn', ids })
+    for (const id of ids) this.#writing.delete(id)
+    if (type === 'superseded') this.#outcomes.supersede(ids, by)
+    else this.#outcomes.withdraw(ids)
   }
 
   #read(row: OutboxRow): PendingBatch {
@@ -534,82 +453,32 @@ export class Replica {
     return { ...row, events }
   }
 
-  #add(row: PendingBatch): void {
-    const { seq, after, events } = row
-    this.#untaken.add(seq)
-    if (!this.reads(row) || events.some(({ id }) => this.#early.has(id))) this.#quiet.add(seq)
-    if (after !== undefined) {
-      const resting = this.#resting.get(after)
-      if (resting) resting.add(seq)
-      else this.#resting.set(after, new Set([seq]))
-    }
-    this.#lay(row, isOfferedAgain(row))
-  }
-
-  /** Puts a row behind all others. */
-  #lay(row: PendingBatch, isOffered = false): void {
-    this.#pending.set(row.seq, row)
-    this.#last = Math.max(this.#last, row.seq)
-    for (const event of row.events) {
-      this.#seqsById.set(event.id, row.seq)
-      this.streams.lay(event)
-      for (const model of this.#models) if (model.topic === row.topic) model.lay(event, isOffered)
-    }
-  }
-
   #lose(seq: number): readonly Gone[] {
-    const row = this.#pending.get(seq)
-    this.#remove(seq)
+    const row = this.#remove(seq)
     return row?.events.map(({ id }) => ({ topic: row.topic, scope: row.scope, id })) ?? []
   }
 
-  #remove(seq: number): void {
-    const row = this.#pending.get(seq)
-    if (!row) return
-    for (const seqs of [this.#submitted, this.#untaken, this.#quiet]) seqs.delete(seq)
-    for (const { id } of row.events) this.#early.delete(id)
-    if (row.after !== undefined) {
-      const resting = this.#resting.get(row.after)
-      if (resting?.delete(seq) && resting.size === 0) this.#resting.delete(row.after)
-    }
-    this.#lift(row)
-  }
-
-  #lift(row: PendingBatch): void {
-    this.#pending.delete(row.seq)
-    for (const event of row.events) {
-      this.#seqsById.delete(event.id)
-      this.streams.lift(event)
-      for (const model of this.#models) model.lift(event.id)
-    }
+  #remove(seq: number): PendingBatch | undefined {
+    const row = this.outbox.remove(seq)
+    for (const { id } of row?.events ?? []) this.#early.delete(id)
+    return row
   }
 
   #loadRows(rows: readonly OutboxRow[]): void {
-    const loaded = rows.filter((row) => !this.#pending.has(row.seq)).map((row) => this.#read(row))
+    const loaded = rows.filter((row) => !this.outbox.has(row.seq)).map((row) => this.#read(row))
     // Nothing overtakes what this tab is writing: it is shown when its append has resolved, and not before.
     const at = loaded.findIndex((row) => row.events.some(({ id }) => this.#writing.has(id)))
     const added = at < 0 ? loaded : loaded.slice(0, at)
     if (at >= 0) this.#isHeldBack = true
     const end = at < 0 ? rows.at(-1)?.seq : (loaded[at]?.seq ?? 1) - 1
     this.#seq = Math.max(this.#seq, end ?? 0)
-    const first = added[0]?.seq
-    if (first === undefined) return
-    // Where there are later rows already, they are laid again on top.
-    const isLast = this.#last < first
-    const later = isLast ? [] : [...this.#pending.values()].filter((row) => row.seq > first)
-    for (const row of later) this.#lift(row)
-    const isAdded = new Set(added)
-    for (const row of [...added, ...later].sort((a, b) => a.seq - b.seq)) {
-      if (isAdded.has(row)) this.#add(row)
-      else this.#lay(row)
-    }
+    this.outbox.insert(added, (row) => this.#isQuiet(row))
   }
 
   #publish(): void {
-    const [oldest] = this.#pending.values()
     this.#status.patch({
-      pending: this.#seqsById.size,
-      oldestPendingAt: oldest?.events[0]?.occurredAt,
+      pending: this.outbox.events,
+      oldestPendingAt: this.outbox.oldest?.events[0]?.occurredAt,
       refused: this.refused.getSnapshot().length,
     })
     for (const { topic, position } of this.#logs.values()) {
@@ -622,10 +491,6 @@ export class Replica {
 
 /** What a consumer has set aside was accepted before. */
 const isFinal = ({ refusal }: AnyRefused): boolean => refusal.code !== 'DEAD_LETTERED'
-
-/** Of a batch: what became of its first event where it was accepted, else of the event that was the reason. */
-const isReason = (outcome: AnyOutcome): boolean =>
-  outcome.type !== 'refused' || outcome.refusal.code !== 'BATCH_REFUSED'
 
 const differ = (a: readonly AnyRefused[], b: readonly AnyRefused[]): boolean =>
   a.length !== b.length || a.some(({ id }, index) => id !== b[index]?.id)

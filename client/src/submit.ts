@@ -21,7 +21,7 @@ import { utf8Length } from './bytes.ts'
 import { persist } from './persist.ts'
 import { Redecide, type RedecidePorts } from './redecide.ts'
 import { type Reason, refuseBatch } from './refuse.ts'
-import type { PendingBatch } from './replica.ts'
+import type { PendingBatch } from './outbox.ts'
 import type { Session } from './session.ts'
 import { settle, type SettlePorts } from './settle.ts'
 import type { StatusCell } from './status.ts'
@@ -71,7 +71,7 @@ export class Submit {
     this.#session = session
     this.#limits = limits
     this.#unread = new Set(logs.map(logKey))
-    ports.replica.offerAll()
+    ports.replica.outbox.offerAll()
     this.#redecide = new Redecide(ports, session, () => {
       this.#offerAside()
       this.pump()
@@ -103,7 +103,7 @@ export class Submit {
       if (batches.length === 0) return
       const n = this.#n + this.#sent.length
       this.#sent.push(...batches)
-      for (const { seq } of batches) this.#ports.replica.submitted(seq)
+      for (const { seq } of batches) this.#ports.replica.outbox.submitted(seq)
       this.#sentEvents += countEvents(batches)
       const events = batches.flatMap((batch) => batch.lines)
       this.#session.send({ type: 'submit', n, batches: batches.map(toSubmitted), events })
@@ -302,7 +302,7 @@ export class Submit {
     let bytes = frameHeadBytesMax
     let seen = 0
     for (const row of this.#unsent) {
-      if (!this.#ports.replica.has(row.seq)) {
+      if (!this.#ports.replica.outbox.has(row.seq)) {
         // Its entry came before its verdict, which says as much.
         this.#ports.status.forbid(row.topic, 'write', false)
       } else if (!this.#settleTooLarge(row)) {

@@ -68,7 +68,7 @@ export async function trace(client: Pick<Client, 'verdict'>, id: EventId): Promi
   const steps: TraceStep[] = []
   if (claim) steps.push({ type: 'appended', at: claim.occurredAt })
   const isJudged = knowledge.type === 'accepted' || knowledge.type === 'refused'
-  if (isJudged || replica.isSubmitted(id)) steps.push({ type: 'submitted' })
+  if (isJudged || replica.outbox.isSubmitted(id)) steps.push({ type: 'submitted' })
   if (knowledge.type !== 'pending' && knowledge.type !== 'unknown') steps.push(knowledge)
   const published = entry && toPublished(entry, replica.publishedOf(entry))
   if (published) steps.push(published)
@@ -90,7 +90,7 @@ async function search({ store, logs }: Inside, id: EventId): Promise<Found> {
 
 /** The event as the outbox or the list of refused ones has it. */
 function claimOf({ replica }: Inside, id: EventId): Claim | undefined {
-  const pending = replica.batchOf(id)?.events.find((each) => each.id === id)
+  const pending = replica.outbox.batchOf(id)?.events.find((each) => each.id === id)
   const refused = replica.refused.getSnapshot().find((each) => each.id === id)
   return pending ?? (refused && parseClaim(refused.line))
 }

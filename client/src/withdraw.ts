@@ -20,10 +20,10 @@ export async function withdraw(client: Pick<Client, 'status'>, id: EventId): Pro
   const { store, replica, catchUp, onWritten, onGap } = insideOf(client)
   if (!store) throw noDisk()
   await catchUp()
-  const batch = replica.batchOf(id)
+  const batch = replica.outbox.batchOf(id)
   if (!batch) return { ok: false, code: 'NOT_PENDING' }
   // A disk that is full may not have taken it down, and the link was handed it all the same.
-  if (replica.isSubmitted(id)) return { ok: false, code: 'HANDED_OVER' }
+  if (replica.outbox.isSubmitted(id)) return { ok: false, code: 'HANDED_OVER' }
   const { topic, scope, seq, events } = batch
   const ids = events.map((event) => event.id)
   const isTaken = await store.withdraw(seq, { type: 'withdrawn', topic, scope, ids, by: [] })
