@@ -28,7 +28,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           environment: 'node',
-          include: ['{shared,client,server,simulation,bench,tests,demo,examples}/**/*.test.{ts,tsx}'],
+          include: [
+            '{shared,client,server,simulation,bench,tests,demo,examples}/**/*.test.{ts,tsx}',
+          ],
           exclude: ['**/node_modules/**', '**/dist/**', '**/*.browser.test.ts'],
           testTimeout: 20_000,
         },
