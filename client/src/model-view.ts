@@ -167,15 +167,6 @@ export class ModelView {
     return this.builds.shown?.get(stream)?.revision ?? 0
   }
 
-  /** Is this what the model declares to take an event back? */
-  isCompensation(event: DomainEvent, by: DomainEvent): boolean {
-    const { topic, compensations } = this.model
-    const compensation = topic.name === event.topic ? compensations[event.type] : undefined
-    if (!compensation || by.stream !== event.stream) return false
-    const drafts = this.#attempt(() => compensation(event, topic.stream(event.stream)), [])
-    return [drafts].flat().some(({ type }) => type === by.type)
-  }
-
   /** Something of this model has thrown, or cannot be stored. */
   degrade(error: unknown): void {
     this.#onDegraded()

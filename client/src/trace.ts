@@ -14,6 +14,7 @@ import {
 import type { Client } from './client.ts'
 import { type Inside, insideOf } from './inside.ts'
 import { findVerdict } from './lookup.ts'
+import type { ModelView } from './model-view.ts'
 import type { PublishedLog } from './replica.ts'
 import { searchEntries } from './search.ts'
 import type { Refusal } from './store/store.ts'
@@ -113,7 +114,22 @@ function typeOf(
   by: Entry,
 ): 'answered' | 'compensated' | 'dead-lettered' {
   if (by.type === 'tidemark.DeadLettered') return 'dead-lettered'
-  const isCompensation =
-    entry && by.source === 'client' && views.some((view) => view.isCompensation(entry, by))
-  return isCompensation ? 'compensated' : 'answered'
+  const isTakenBack =
+    entry && by.source === 'client' && views.some((view) => isCompensation(view, entry, by))
+  return isTakenBack ? 'compensated' : 'answered'
+}
+
+/** Is this what a model declares to take an event back? */
+function isCompensation(view: ModelView, event: DomainEvent, by: DomainEvent): boolean {
+  const { topic, compensations } = view.model
+  const compensation = topic.name === event.topic ? compensations[event.type] : undefined
+  if (!compensation || by.stream !== event.stream) return false
+  try {
+    return [compensation(event, topic.stream(event.stream))]
+      .flat()
+      .some(({ type }) => type === by.type)
+  } catch (error) {
+    view.degrade(error)
+    return false
+  }
 }
