@@ -153,6 +153,8 @@ export class Cells {
 
   /** Takes what was read of a `want`, of a moment that is not before this one. Answers with the keys that it tells of. */
   take(want: Want, rows: readonly StateRow[]): readonly string[] {
+    // What was asked for before everything was here says nothing new.
+    if (this.#isWhole) return []
     const isAll = 'range' in want && want.range.index === undefined && !this.#isPart
     if (isAll && rows.length >= want.range.rowsMax) {
       this.#isPart = true

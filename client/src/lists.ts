@@ -88,7 +88,8 @@ export class ListView implements LiveList<unknown> {
   #want: Want | undefined
 
   constructor(source: ListSource, query: ListQuery) {
-    for (const name of [...Object.keys(query.where ?? {}), ...[query.orderBy ?? []].flat()]) {
+    const { where = {}, orderBy } = query
+    for (const name of [...Object.keys(where), ...(orderBy === undefined ? [] : [orderBy])]) {
       assert(source.indexNames.has(name), `the model has no index ${name}`)
     }
     this.#source = source

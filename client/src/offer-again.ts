@@ -4,6 +4,7 @@
  */
 import { type LogName, parseEntry, type Position } from '@tidemark/shared'
 import { claimOf } from './dead-letters.ts'
+import { readPages } from './search.ts'
 import type { Batch, Store } from './store/store.ts'
 
 /** What reading them needs. */
@@ -17,9 +18,6 @@ interface Offered extends Batch {
   readonly lines: string[]
 }
 
-/** What one step reads, in bytes. */
-const bytesMax = 1_048_576
-
 /** The user's own batches after a position of a log. What came from the bus, its services have to say again. */
 export async function readOwn(
   { store, user }: OfferPorts,
@@ -29,18 +27,14 @@ export async function readOwn(
   const { topic, scope } = log
   const found: Offered[] = []
   let last: string | undefined
-  let position = after
-  for (let more = true; more;) {
-    const page = await store.read(log, position, bytesMax)
-    for (const line of page.lines) {
+  for await (const lines of readPages(store, log, after)) {
+    for (const line of lines) {
       const { author, source, batch } = parseEntry(log, line)
       if (author !== user || source !== 'client') continue
       if (batch === undefined || batch !== last) found.push({ topic, scope, lines: [] })
       last = batch
       found.at(-1)?.lines.push(claimOf(line))
     }
-    position = (position + page.lines.length) as Position
-    more = page.more && page.lines.length > 0
   }
   return found
 }

@@ -178,4 +178,5 @@ export class Outbox {
   }
 }
 
-const inOrder = (a: OutboxRow, b: OutboxRow): number => a.seq - b.seq
+/** In the order in which they were appended. */
+export const inOrder = (a: OutboxRow, b: OutboxRow): number => a.seq - b.seq

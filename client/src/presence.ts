@@ -44,8 +44,8 @@ export function openPresence({ hints, onLeave }: PresencePorts, signal: AbortSig
       returned.ring()
     }
   }
-  const stop = hints.onAway?.((away) => {
-    isAway = away
+  const stop = hints.onAway?.((isGone) => {
+    isAway = isGone
     weigh()
   })
   signal.addEventListener('abort', () => stop?.(), { once: true })

@@ -12,6 +12,7 @@ import {
 import type { Client } from './client.ts'
 import { exportUnsynced } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
+import { readPages } from './search.ts'
 import { signOut } from './sign-out.ts'
 import type { Batch, Decision } from './store/store.ts'
 import { noDisk } from './sync.ts'
@@ -31,9 +32,6 @@ export interface ImportOptions {
   /** Whose file it is, where it shall become this client's user's own: somebody who had not signed in. */
   readonly from?: string
 }
-
-/** Read from the disk at a time, in bytes. */
-const bytesMax = 1_048_576
 
 /**
  * Puts what a rescue file holds at the end of this device's outbox, with the ids and the bytes that it has.
@@ -120,15 +118,11 @@ async function findKnown(
     if (isHere || (await store.fate(id)) || (await store.accepted(id))) known.add(id)
   }
   for (const log of logs) {
-    let position = 0 as Position
-    for (let more = true; more;) {
-      const page = await store.read(log, position, bytesMax)
-      for (const line of page.lines) {
+    for await (const lines of readPages(store, log, 0 as Position)) {
+      for (const line of lines) {
         const { id } = parseEntry(log, line)
         if (ids.has(id)) known.add(id)
       }
-      position = (position + page.lines.length) as Position
-      more = page.more && page.lines.length > 0
     }
   }
   return known

@@ -1,9 +1,25 @@
-/** Entries on the disk that have to do with one event. */
+/** The entries on the disk: all of a log, and those that have to do with one event. */
 import { type Entry, type EventId, type LogName, parseEntry, type Position } from '@tidemark/shared'
 import type { Store } from './store/store.ts'
 
 /** What one step reads, in bytes. */
 const bytesMax = 1_048_576
+const start = 0 as Position
+
+/** The lines of a log after a position, a page at a time. */
+export async function* readPages(
+  store: Store,
+  log: LogName,
+  after: Position,
+): AsyncGenerator<readonly string[]> {
+  let position = after
+  for (let more = true; more;) {
+    const page = await store.read(log, position, bytesMax)
+    yield page.lines
+    position = (position + page.lines.length) as Position
+    more = page.more && page.lines.length > 0
+  }
+}
 
 /** An entry, and the line that it came as. */
 export interface FoundEntry {
@@ -22,14 +38,11 @@ export async function searchEntries(
   isEnough: (found: FoundEntry) => boolean = () => false,
 ): Promise<readonly FoundEntry[]> {
   const found: FoundEntry[] = []
-  let position = 0 as Position
-  for (let more = true; more && !found.some(isEnough);) {
-    const page = await store.read(log, position, bytesMax)
-    for (const line of page.lines) {
+  for await (const lines of readPages(store, log, start)) {
+    for (const line of lines) {
       if (line.includes(id)) found.push({ entry: parseEntry(log, line), line })
     }
-    position = (position + page.lines.length) as Position
-    more = page.more && page.lines.length > 0
+    if (found.some(isEnough)) break
   }
   return found
 }

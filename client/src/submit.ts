@@ -21,7 +21,7 @@ import { utf8Length } from './bytes.ts'
 import { persist } from './persist.ts'
 import { Redecide, type RedecidePorts } from './redecide.ts'
 import { type Reason, refuseBatch } from './refuse.ts'
-import type { PendingBatch } from './outbox.ts'
+import { inOrder, type PendingBatch } from './outbox.ts'
 import type { Session } from './session.ts'
 import { settle, type SettlePorts } from './settle.ts'
 import type { StatusCell } from './status.ts'
@@ -384,8 +384,6 @@ const readReason = ({
   id,
   refusal: { code, details } as Refusal,
 })
-
-const inOrder = (a: PendingBatch, b: PendingBatch): number => a.seq - b.seq
 
 const countEvents = (batches: readonly PendingBatch[]): number =>
   batches.reduce((sum, batch) => sum + batch.lines.length, 0)

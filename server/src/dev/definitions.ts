@@ -47,13 +47,15 @@ export function changedFolds(before: Definitions, after: Definitions): readonly 
 /** The event types of a topic, in the order in which it names them. */
 export const typesOf = (topic: Topic): readonly string[] => Object.keys(topic.schemas)
 
-function foldsOf({ version, initial, key, isByStream, on }: AnyModel): Record<string, string> {
+function foldsOf(model: AnyModel): Record<string, string> {
+  const { version, initial, key, isByStream, on, indexes } = model
   const parts: Record<string, string> = {
     version: String(version),
     initial: inspect(initial, { depth: null, sorted: true }),
     key: isByStream ? 'stream' : String(key),
   }
   for (const [type, fold] of Object.entries(on)) parts[type] = String(fold)
+  for (const [name, index] of Object.entries(indexes)) parts[`index ${name}`] = String(index)
   return parts
 }
 
