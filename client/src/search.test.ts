@@ -7,7 +7,10 @@ import { foreignLine, inventoryLog } from './testing/inventory.ts'
 /** A store with a log of `count` entries, of about 400 kB each: more than is read at a time. */
 async function bigStore(count: number) {
   const log = inventoryLog()
-  for (let n = 1; n <= count; n++) log.append([foreignLine(n, 1, 'x'.repeat(400_000))])
+  const text = 'x'.repeat(400_000)
+  for (let n = 1; n <= count; n++) {
+    log.append([foreignLine(n).replace('"quantity":1', `"quantity":1,"text":"${text}"`)])
+  }
   const store = memoryStore()
   const cursor = { epoch: log.epoch, position: log.head, id: log.idAt(count) }
   await store.apply([{ ...log.name, after: 0 as Position, lines: log.lines, cursor }], [])
