@@ -82,7 +82,7 @@ test('hops import ports, never adapters', () => {
 
 test('a driver is named in one place, so that nobody loads it who does not ask for it', () => {
   const homes: Readonly<Record<string, readonly string[]>> = {
-    dexie: ['client/src/store/dexie.ts'],
+    dexie: ['client/src/store/dexie-database.ts'],
     'node:sqlite': [
       'server/src/log/sqlite.ts',
       'server/src/consumer/processed/sqlite.ts',

@@ -509,7 +509,12 @@ function checkRewinding(check: Checks): void {
       expect(await store.apply([page(1, 4, again)], [])).toBe(true)
       const { lines } = await tab.read(log, 0 as Position, lots)
       expect(lines).toEqual([line(1), again(2), again(3), again(4)])
-      await store.rewind(log, cursor(4), cursor(0), [])
+      // Another tab writes what this one has written, otherwise.
+      await tab.rewind(log, cursor(4), cursor(1), [])
+      expect(await tab.apply([page(1, 4)], [])).toBe(true)
+      expect(await store.apply([page(4, 5)], [])).toBe(true)
+      expect((await tab.read(log, 0 as Position, lots)).lines).toEqual(page(0, 5).lines)
+      await store.rewind(log, cursor(5), cursor(0), [])
       expect((await tab.load(seenUpTo(4), lots)).logs[0]?.lines).toEqual([])
       expect(await tab.apply([page(0, 1)], [])).toBe(true)
       await tab.close()
