@@ -247,7 +247,7 @@ async function write(
       const letters = { store, user: deciding.user, now: system.now() }
       const refused = await findDeadLetters(letters, pages)
       const settled = pages.flatMap((page) => replica.settledBy(page.entries))
-      if (!(await store.apply(pages.map(toPage), settled, refused))) return false
+      if (!(await store.apply(pages, settled, refused))) return false
       if (refused.length > 0) replica.settle({ seqs: [], refused, accepted: [] })
       for (const page of pages) replica.applied(page, page.entries, page.cursor)
       return true
@@ -257,14 +257,6 @@ async function write(
   else if (isWritten === false) await follow.catchUp()
   return isWritten ?? false
 }
-
-const toPage = ({ topic, scope, after, lines, cursor }: Written): Page => ({
-  topic,
-  scope,
-  after,
-  lines,
-  cursor,
-})
 
 /**
  * The log was restored from a copy: takes back the entries that it does not hold any more, and offers again

@@ -158,18 +158,10 @@ export class DexieDatabase {
 
   #inTime(work: PromiseLike<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      const blocked = (): void => reject(new TidemarkError('STORAGE_BLOCKED'))
-      const cancel = this.#system.after(openMsMax, blocked)
-      const settle = async (): Promise<void> => {
-        try {
-          resolve(await work)
-        } catch (error) {
-          reject(toTidemarkError(error))
-        } finally {
-          cancel()
-        }
-      }
-      void settle()
+      const cancel = this.#system.after(openMsMax, () =>
+        reject(new TidemarkError('STORAGE_BLOCKED')),
+      )
+      void work.then(resolve, (error) => reject(toTidemarkError(error))).then(cancel)
     })
   }
 
