@@ -182,17 +182,30 @@ function refuseToOpen(name: string, message: string) {
   return { indexedDB, state }
 }
 
-test('[A5] a browser that lets this page store nothing says STORAGE_UNAVAILABLE at the call and in the status', async () => {
-  const { indexedDB } = refuseToOpen('SecurityError', 'The operation is insecure.')
-  const { client, system } = openOn(indexedDB)
-  const appending = client.append(received(1))
-  const rejected = expect(appending).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
-  await system.advance(5_000)
-  await rejected
-  expect(client.status.getSnapshot()).toMatchObject({ storage: 'STORAGE_UNAVAILABLE', pending: 0 })
-  expect(client.model.item('sku-1').getSnapshot().status).toBe('loading')
-  await client.close()
-})
+test.each([
+  ['SecurityError', 'The operation is insecure.'],
+  // Firefox, in a private window or with a broken profile.
+  [
+    'InvalidStateError',
+    'A mutation operation was attempted on a database that did not allow mutations.',
+  ],
+])(
+  '[A5] a browser that lets this page store nothing, with %s, says STORAGE_UNAVAILABLE at the call and in the status',
+  async (name, message) => {
+    const { indexedDB } = refuseToOpen(name, message)
+    const { client, system } = openOn(indexedDB)
+    const appending = client.append(received(1))
+    const rejected = expect(appending).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
+    await system.advance(5_000)
+    await rejected
+    expect(client.status.getSnapshot()).toMatchObject({
+      storage: 'STORAGE_UNAVAILABLE',
+      pending: 0,
+    })
+    expect(client.model.item('sku-1').getSnapshot().status).toBe('loading')
+    await client.close()
+  },
+)
 
 test('[A13] a database that stays broken is tried a bounded number of times and said once; what mends it is noticed', async () => {
   const { indexedDB, state } = refuseToOpen('UnknownError', 'Internal error opening backing store')

@@ -143,7 +143,7 @@ export class DexieDatabase {
       } catch (error) {
         // The connection was lost behind our back, as WebKit does in the background: nothing is written yet.
         this.#db.close({ disableAutoOpen: false })
-        if (attempt > 0) throw toTidemarkError(error)
+        if (attempt > 0) throw toLost(error)
       }
     }
   }
@@ -170,8 +170,6 @@ export class DexieDatabase {
       await this.#checkVersion()
       await this.#db.open()
       await this.#checkIncarnation()
-    } catch (error) {
-      throw toTidemarkError(error)
     } finally {
       this.#opening = undefined
     }
@@ -223,10 +221,15 @@ function toTidemarkError(error: unknown): TidemarkError {
       return new TidemarkError('STORE_TOO_NEW', undefined, options)
     case 'MissingAPIError':
     case 'SecurityError':
+    // Firefox, where it may not write; on a connection that was open it means another thing.
+    case 'InvalidStateError':
       return new TidemarkError('STORAGE_UNAVAILABLE', { reason: named.name }, options)
     case 'OpenFailedError':
     case 'AbortError':
       if (named.inner) return toTidemarkError(named.inner)
   }
-  return new TidemarkError('STORAGE_LOST', { reason: String(error).slice(0, 200) }, options)
+  return toLost(error)
 }
+
+const toLost = (cause: unknown): TidemarkError =>
+  new TidemarkError('STORAGE_LOST', { reason: String(cause).slice(0, 200) }, { cause })
