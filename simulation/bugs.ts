@@ -151,7 +151,7 @@ const coreBugs: readonly Bug[] = [
     name: 'a row leaves the outbox at its verdict, before its entry is there',
     edits: one(
       'client/src/submit.ts',
-      'if (reason || !this.#ports.replica.reads(row)) seqs.push(row.seq)',
+      'if (reason || this.#isLast(row, verdict)) seqs.push(row.seq)',
       'seqs.push(row.seq)',
     ),
     caughtBy: ['I10'],

@@ -218,6 +218,37 @@ test('[P13] every tab shows it, and several devices of one user offer it once', 
   }
 })
 
+test('[P13] a tab that slept through the accept and the restore shows and keeps what is offered again', async () => {
+  const [system, disk] = [createTestSystem(), createDisk()]
+  const { locks, broadcast } = createTestTabs()
+  const wire = broadcast()
+  const a = openBench({ disk, system, locks, broadcast: broadcast() })
+  const b = openBench({ disk, system, locks, broadcast: wire })
+  const gateway = new TestGateway(inventoryLog())
+  await talk(gateway, a)
+  await a.client.append(received(5))
+  await system.settle()
+  wire.isFrozen = true
+  await talk(gateway, a)
+  const restored = await restore(gateway, 0, a)
+  const isOffered = () => [...disk.outbox.keys()].some((seq) => seq < 0)
+  for (let turns = 0; turns < 9 && !isOffered(); turns += 1) {
+    restored.serve(a.connection())
+    await system.settle()
+  }
+  expect(isOffered()).toBe(true)
+  wire.isFrozen = false
+  await b.client.verdict('0198c0de-0000-7000-8000-000000000000' as EventId)
+  expect([onHand(b), b.client.status.getSnapshot().pending]).toEqual([5, 1])
+
+  await a.client.close()
+  await system.advance(3_000)
+  await talk(restored, b)
+  expect([onHand(b), b.client.status.getSnapshot().pending]).toEqual([5, 0])
+  expect([restored.log.head, disk.outbox.size]).toEqual([1, 0])
+  await b.client.close()
+})
+
 test('[P14] a log that was started over on purpose is not offered what the old one held', async () => {
   const { bench, gateway, disk } = await openWithEntries()
   await restore(gateway, 0, bench)

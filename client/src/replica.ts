@@ -345,8 +345,7 @@ export class Replica {
     }
     if (differ(refused, this.refused.getSnapshot())) {
       for (const each of refused.filter(isFinal)) {
-        const seq = this.outbox.seqOf(each.id)
-        if (seq !== undefined) this.#remove(seq)
+        this.#removeEvent(each.id)
         this.#refuse(each)
       }
       this.refused.set(refused)
@@ -418,8 +417,7 @@ export class Replica {
     for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
     for (const entry of entries) {
       const { id, position, revision } = entry
-      const seq = this.outbox.seqOf(id)
-      if (seq !== undefined) this.#remove(seq)
+      this.#removeEvent(id)
       this.#done(id, { type: 'accepted', position, revision })
     }
   }
@@ -437,8 +435,7 @@ export class Replica {
   #meet({ type, ids, by, refusal }: Fate): void {
     const [first] = ids
     if (first === undefined) return
-    const seq = this.outbox.seqOf(first)
-    if (seq !== undefined) this.#remove(seq)
+    this.#removeEvent(first)
     if (refusal) return this.#done(first, { type: 'refused', refusal })
     for (const id of ids) this.#writing.delete(id)
     if (type === 'superseded') this.#outcomes.supersede(ids, by)
@@ -464,6 +461,12 @@ export class Replica {
     return row
   }
 
+  /** The row of an event leaves: its entry has come, or another row has it now. */
+  #removeEvent(id: EventId): void {
+    const seq = this.outbox.seqOf(id)
+    if (seq !== undefined) this.#remove(seq)
+  }
+
   #loadRows(rows: readonly OutboxRow[]): void {
     const loaded = rows.filter((row) => !this.outbox.has(row.seq)).map((row) => this.#read(row))
     // Nothing overtakes what this tab is writing: it is shown when its append has resolved, and not before.
@@ -472,6 +475,7 @@ export class Replica {
     if (at >= 0) this.#isHeldBack = true
     const end = at < 0 ? rows.at(-1)?.seq : (loaded[at]?.seq ?? 1) - 1
     this.#seq = Math.max(this.#seq, end ?? 0)
+    for (const { events } of added) for (const { id } of events) this.#removeEvent(id)
     this.outbox.insert(added, (row) => this.#isQuiet(row))
   }
 

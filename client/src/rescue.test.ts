@@ -40,6 +40,32 @@ test('[V1] what waits is brought to another device with the same ids and bytes, 
   await two.client.close()
 })
 
+test('[V1] what comes in from a file while it is delivered from elsewhere is shown once, and leaves with its verdict', async () => {
+  const system = createTestSystem({ seed: 2 })
+  const one = openBench({ system: createTestSystem({ seed: 1 }) })
+  await one.client.append(received(5))
+  const file = await exportUnsynced(one.client)
+  const gateway = new TestGateway(inventoryLog())
+  const before = async (method: string): Promise<void> => {
+    if (method !== 'append') return
+    await talk(gateway, one)
+    await talk(gateway, two)
+  }
+  const two = openBench({ system, before })
+  await talk(gateway, two)
+  expect((await importUnsynced(two.client, file)).imported).toHaveLength(1)
+  await two.client.close()
+
+  const again = openBench({ system, disk: two.disk })
+  await talk(gateway, again)
+  expect(again.client.model.item('sku-1').get()).toEqual({ onHand: 5 })
+  expect(again.client.status.getSnapshot().pending).toBe(0)
+  expect(linesOf(two.disk)).toEqual([])
+  expect(gateway.log.lines).toHaveLength(1)
+  await again.client.close()
+  await one.client.close()
+})
+
 test('[V1] exporting takes nothing out of the outbox, and what is decided on what came in rests on it', async () => {
   const one = openBench({ system: createTestSystem({ seed: 1 }) })
   const two = openBench({ system: createTestSystem({ seed: 2 }) })

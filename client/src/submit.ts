@@ -128,7 +128,7 @@ export class Submit {
       if (reason && this.#isDoubtful(row, reason)) continue
       if (reason) refused.push(...this.#refuse(row, reason))
       else accepted.push(...this.#accept(row, verdict))
-      if (reason || !this.#ports.replica.reads(row)) seqs.push(row.seq)
+      if (reason || this.#isLast(row, verdict)) seqs.push(row.seq)
     }
     if (seqs.length > 0) void this.#settle(seqs, refused, accepted)
     this.#session.onProgress('upload')
@@ -357,6 +357,13 @@ export class Submit {
       this.#ports.replica.answered(id, { type: 'accepted', position: at, revision })
     }
     return this.#ports.replica.reads(row) ? [] : accepted
+  }
+
+  /** Is the verdict the last that is heard of a row? Its log is not read here, or had its entries before the row came. */
+  #isLast(row: PendingBatch, { position }: BatchVerdict): boolean {
+    const { replica } = this.#ports
+    const upTo = replica.cursor(row)?.position ?? 0
+    return !replica.reads(row) || (position ?? Infinity) + row.lines.length - 1 <= upTo
   }
 
   /** Writes down what became of rows, until the disk takes it or the link ends. They are asked about again then. */
