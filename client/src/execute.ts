@@ -121,7 +121,7 @@ export function decideOn(
 ): Prepared | Denial {
   const { model, key, command: name, input, commandId, attempt } = decision
   const view = viewOf(ports.views, decision)
-  const pending = ports.replica.outbox.streams.pending({ topic: view.topic, stream: key }, except)
+  const pending = ports.replica.outbox.pendingOn({ topic: view.topic, stream: key }, except)
   const after = pending.at(-1)
   const command = (view.model.commands as Record<string, Command>)[name]
   assert(command, 'viewOf has looked for the command')

@@ -3,8 +3,8 @@
  * with what is asked of them by event, by what they rest on, and by whether a link has taken them.
  */
 import type { DomainEvent, EventId } from '@tidemark/shared'
+import { Overlay } from './overlay.ts'
 import { isOfferedAgain, type OutboxRow } from './store/store.ts'
-import { Streams } from './streams.ts'
 
 /** A batch that has not settled, with its events. */
 export interface PendingBatch extends OutboxRow {
@@ -19,10 +19,15 @@ export interface Overlaid {
   lift(id: EventId): void
 }
 
+type Placed = Pick<DomainEvent, 'topic' | 'stream'>
+
+const placeOf = ({ topic, stream }: Placed): string => `${topic}/${stream}`
+
 /** The pending batches of a tab. */
 export class Outbox {
-  readonly streams = new Streams()
   readonly #overlaid: readonly Overlaid[]
+  /** The events of each stream, of whichever type. */
+  readonly #streams = new Overlay()
   /** By `seq`, in its order. */
   readonly #rows = new Map<number, PendingBatch>()
   readonly #seqsById = new Map<EventId, number>()
@@ -74,6 +79,14 @@ export class Outbox {
   batchOf(id: EventId): PendingBatch | undefined {
     const seq = this.#seqsById.get(id)
     return seq === undefined ? undefined : this.#rows.get(seq)
+  }
+
+  /**
+   * The events on a stream in order, without those in `except`: a decision names the newest that it saw, and
+   * counts them to say at which revision its own events will be.
+   */
+  pendingOn(stream: Placed, except: ReadonlySet<EventId>): readonly EventId[] {
+    return [...this.#streams.of(placeOf(stream)).keys()].filter((id) => !except.has(id))
   }
 
   /** The batches that rest on these events, and on those again. */
@@ -163,7 +176,7 @@ export class Outbox {
     this.#last = Math.max(this.#last, row.seq)
     for (const event of row.events) {
       this.#seqsById.set(event.id, row.seq)
-      this.streams.lay(event)
+      this.#streams.lay(placeOf(event), event)
       for (const each of this.#overlaid) if (each.topic === row.topic) each.lay(event, isOffered)
     }
   }
@@ -172,7 +185,7 @@ export class Outbox {
     this.#rows.delete(row.seq)
     for (const event of row.events) {
       this.#seqsById.delete(event.id)
-      this.streams.lift(event)
+      this.#streams.lift(event.id)
       for (const each of this.#overlaid) each.lift(event.id)
     }
   }

@@ -1,4 +1,4 @@
-/** The pending events of a model, laid over the keys that they belong to. */
+/** Pending events by what they are laid over: the keys of a model, or their streams. */
 import type { DomainEvent, EventId } from '@tidemark/shared'
 
 const nothing: ReadonlyMap<EventId, DomainEvent> = new Map()

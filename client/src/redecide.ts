@@ -152,7 +152,7 @@ export class Redecide {
   #doubted(stream: DomainEvent): ReadonlySet<EventId> {
     const { replica } = this.#ports
     const [doubted, others] = [new Set<EventId>(), new Set<EventId>()]
-    for (const id of replica.outbox.streams.pending(stream, doubted)) {
+    for (const id of replica.outbox.pendingOn(stream, doubted)) {
       let at: EventId | undefined = id
       while (at !== undefined && !others.has(at) && !doubted.has(at) && !this.#ids.has(at)) {
         at = replica.outbox.batchOf(at)?.after
