@@ -1,6 +1,6 @@
 /**
  * Compiles the three published packages, in the order in which they build on each other: JavaScript and
- * declarations beside it, without the tests. The demo is built by Vite, see demo/start.ts.
+ * declarations beside it, without the tests and what only they need. The demo is built by Vite, see demo/start.ts.
  */
 import { execFileSync } from 'node:child_process'
 import {
@@ -29,7 +29,9 @@ const narrowed = (name: string) => ({
     rewriteRelativeImportExtensions: true,
   },
   include: [`../${name}/src`],
-  exclude: [`../${name}/src/**/*.test.ts`, `../${name}/src/**/*.test.tsx`],
+  exclude: ['*.test.ts', '*.test.tsx', '*.contract.ts', 'testing/*'].map(
+    (own) => `../${name}/src/**/${own}`,
+  ),
 })
 
 /** What `bin` names has to be executable, and tsc does not see to that. */
