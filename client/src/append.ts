@@ -20,9 +20,9 @@ import { noDisk } from './sync.ts'
 /** What goes with an append. */
 export interface AppendOptions extends Ties {
   /** The revision that the stream must have; another one is refused with `REVISION_CONFLICT`. */
-  readonly expectedRevision?: number
+  readonly expectedRevision?: number | undefined
   /** The newest pending event that the decision saw. */
-  readonly after?: EventId
+  readonly after?: EventId | undefined
   /** `relaxed` unless said otherwise: see `Durability`. */
   readonly durability?: Durability
 }

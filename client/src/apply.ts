@@ -214,9 +214,8 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
 export function subscriptionOf(
   replica: Replica,
   { topic, scope }: LogName,
-): LogName & { readonly cursor?: Cursor } {
-  const cursor = replica.cursor({ topic, scope })
-  return { topic, scope, ...(cursor && { cursor }) }
+): LogName & { readonly cursor?: Cursor | undefined } {
+  return { topic, scope, cursor: replica.cursor({ topic, scope }) }
 }
 
 function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written {
@@ -227,7 +226,7 @@ function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written 
     throw new TidemarkError('BAD_FRAME', { reason: 'entries: not those that the frame names' })
   }
   const id = entries.at(-1)?.id
-  const cursor = { epoch, position: upTo, ...(id && { id }) }
+  const cursor = { epoch, position: upTo, id }
   if (!page) return { topic, scope, after, lines: [...frame.entries], entries, cursor }
   page.lines.push(...frame.entries)
   page.entries.push(...entries)
@@ -275,7 +274,7 @@ async function rewind(
     const before = Math.max(0, target - 1) as Position
     const { lines } = target > 0 ? await store.read(log, before, 1) : { lines: [] }
     const id = lines[0] === undefined ? undefined : parseEntry(log, lines[0]).id
-    const to = { epoch, position: target, ...(id && { id }) }
+    const to = { epoch, position: target, id }
     const offered = startOver ? [] : await readOwn({ store, user: deciding.user }, log, target)
     await store.rewind(log, from, to, offered)
   })

@@ -137,7 +137,7 @@ export function decideOn(
     {
       decision,
       expectedRevision: view.revision(key) + pending.length,
-      ...(after !== undefined && { after }),
+      after,
     },
     (at) => deriveUuid(commandId, attempt * placesMax + at),
   )

@@ -18,11 +18,11 @@ import type { Batch } from './store/store.ts'
 /** What an event may say of where it belongs. */
 export interface Ties {
   /** The event that these answer. */
-  readonly causationId?: EventId
+  readonly causationId?: EventId | undefined
   /** The conversation that these belong to. */
-  readonly correlationId?: string
+  readonly correlationId?: string | undefined
   /** W3C Trace Context. */
-  readonly traceparent?: string
+  readonly traceparent?: string | undefined
 }
 
 /** What preparing needs. */
@@ -64,9 +64,9 @@ export function prepare(
       topic: topic.name,
       scope,
       lines,
-      ...(after !== undefined && { after }),
-      ...(expectedRevision !== undefined && { expectedRevision }),
-      ...(decision !== undefined && { decision }),
+      after,
+      expectedRevision,
+      decision,
     },
     events: lines.map((line) => ({ topic: topic.name, scope, author: user, ...read(line) })),
   }
@@ -88,22 +88,20 @@ function writeLine(
   { system, scope, limits }: PreparePorts,
   topic: Topic,
   { stream, type, version, data }: Draft,
-  { causationId, correlationId, traceparent }: Ties,
+  ties: Ties,
   id: EventId,
 ): string {
   const { keyLengthMax, eventBytesMax } = limits()
   const key = `${scope}/${stream}`
   if (key.length > keyLengthMax) throw new TidemarkError('KEY_TOO_LONG', { key, max: keyLengthMax })
   const line = toLine({
+    ...ties,
     id,
     stream,
     type,
     version,
     data: topic.check(type, version, data),
     occurredAt: system.now(),
-    ...(causationId !== undefined && { causationId }),
-    ...(correlationId !== undefined && { correlationId }),
-    ...(traceparent !== undefined && { traceparent }),
   })
   const bytes = utf8Length(line)
   if (bytes > eventBytesMax)

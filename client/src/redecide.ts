@@ -182,7 +182,7 @@ const streamOf = ({ topic, events }: PendingBatch): string => `${topic}/${events
 
 /** What the events of an attempt say of where they belong, the next says too. */
 const tiesOf = ({ causationId, correlationId, traceparent }: Ties): Ties => ({
-  ...(causationId !== undefined && { causationId }),
-  ...(correlationId !== undefined && { correlationId }),
-  ...(traceparent !== undefined && { traceparent }),
+  causationId,
+  correlationId,
+  traceparent,
 })

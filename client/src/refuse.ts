@@ -40,8 +40,8 @@ export function refuseBatch(
       line,
       refusal: id === reason.id ? refusal : others,
       refusedAt: ports.system.now(),
-      ...(decision && { decision }),
-      ...(sides && { sides }),
+      decision,
+      sides,
       ...(dependents.length > 0 && { dependents }),
     }
   })

@@ -289,8 +289,7 @@ export class Replica {
 
   /** Entries that are on the disk now, with their cursor. */
   applied(log: LogName, entries: readonly Entry[], cursor: Cursor): void {
-    const state = this.#logs.get(logKey(log))
-    assert(state, 'only logs that are read are applied')
+    const state = this.#logOf(log)
     state.position = cursor.position
     state.cursor = cursor
     this.#fold(log, entries)
@@ -385,8 +384,7 @@ export class Replica {
   }
 
   #loadLog(loaded: LoadedLog): boolean {
-    const state = this.#logs.get(logKey(loaded))
-    assert(state, 'only logs that are read are loaded')
+    const state = this.#logOf(loaded)
     const { rewinds, cursor } = loaded
     const isFirst = state.position === undefined
     if (!isFirst && rewinds !== state.rewinds) {
@@ -407,6 +405,12 @@ export class Replica {
     if (state.isRead) state.cursor = cursor
     this.#fold(loaded, entries)
     return loaded.more
+  }
+
+  #logOf(log: LogName): LogState {
+    const state = this.#logs.get(logKey(log))
+    assert(state, 'only logs that are read are loaded and applied')
+    return state
   }
 
   #modelsOf({ topic }: LogName): readonly ModelView[] {

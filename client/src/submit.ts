@@ -412,8 +412,8 @@ const toSubmitted = ({
   topic,
   scope,
   size: lines.length,
-  ...(after !== undefined && { after }),
-  ...(expectedRevision !== undefined && { expectedRevision }),
+  after,
+  expectedRevision,
 })
 
 /** Does a job, or leaves it where the database is not there any more: no other try will find it. */

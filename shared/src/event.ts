@@ -55,11 +55,11 @@ export interface Claim<Type extends string = string, Data = unknown> {
   /** When it happened by the author's clock, in ms since 1970. Claimed: never used for an order. */
   readonly occurredAt: number
   /** The event that this one answers. */
-  readonly causationId?: EventId
+  readonly causationId?: EventId | undefined
   /** The conversation that this event belongs to: the id of the first event in it, where it is left out. */
-  readonly correlationId?: string
+  readonly correlationId?: string | undefined
   /** W3C Trace Context. */
-  readonly traceparent?: string
+  readonly traceparent?: string | undefined
 }
 
 /** An immutable fact of one log. */
@@ -92,7 +92,7 @@ export interface Cursor {
   readonly epoch: Epoch
   readonly position: Position
   /** Absent only at position 0. */
-  readonly id?: EventId
+  readonly id?: EventId | undefined
 }
 
 /** Why an event was refused. */

@@ -12,8 +12,8 @@ export interface RescuedBatch extends LogName {
   /** The events as their author wrote them. */
   readonly lines: readonly string[]
   /** The pending event that it was decided on. */
-  readonly after?: EventId
-  readonly expectedRevision?: number
+  readonly after?: EventId | undefined
+  readonly expectedRevision?: number | undefined
   /** What a command was asked for: the client's own business. */
   readonly decision?: unknown
 }

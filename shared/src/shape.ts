@@ -73,7 +73,7 @@ type OptionalKeys<F extends Fields> = {
 }[keyof F]
 type Recorded<F extends Fields> = {
   readonly [K in Exclude<keyof F, OptionalKeys<F>>]: Passed<F[K]>
-} & { readonly [K in OptionalKeys<F>]?: Exclude<Passed<F[K]>, undefined> }
+} & { readonly [K in OptionalKeys<F>]?: Passed<F[K]> }
 
 /** An object whose named fields pass their checks. */
 /* @__NO_SIDE_EFFECTS__ */

@@ -19,11 +19,11 @@ export interface Batch extends LogName {
   /** The events as their author wrote them. These bytes travel, and are kept until they have settled. */
   readonly lines: readonly string[]
   /** The newest pending event that the decision saw. */
-  readonly after?: EventId
+  readonly after?: EventId | undefined
   /** The revision of the stream that the decision saw. */
-  readonly expectedRevision?: number
+  readonly expectedRevision?: number | undefined
   /** What was asked for, where a command decided on these events: it can be asked again. */
-  readonly decision?: Decision
+  readonly decision?: Decision | undefined
 }
 
 /** A command as it was called, and how often it has been decided. */
@@ -63,9 +63,9 @@ export interface Refused<Denied extends Denial = never> extends LogName {
   /** When the device heard of it, in ms since 1970. */
   readonly refusedAt: number
   /** What was asked for, where a command had decided on it. */
-  readonly decision?: Decision
+  readonly decision?: Decision | undefined
   /** What it was decided on, and what there was when it was refused. */
-  readonly sides?: Sides
+  readonly sides?: Sides | undefined
   /** The pending events that rested on it. */
   readonly dependents?: readonly EventId[]
 }
