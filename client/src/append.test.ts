@@ -106,6 +106,19 @@ test('[A9] an event that is too large or no JSON is refused at the call', async 
   await expect(placed('x')).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
+test('[A9] a batch that no frame can carry is refused at the call, with its bytes', async () => {
+  const { client, disk } = openBench({ topics: [orders] })
+  const draft = orders.stream('o-1').OrderPlaced({ text: 'x'.repeat(150_000) })
+  const append = (size: number) => client.append(Array.from({ length: size }, () => draft))
+  await expect(append(7)).rejects.toMatchObject({
+    code: 'BATCH_TOO_LARGE',
+    details: { bytes: expect.any(Number), max: 1_048_576 },
+  })
+  expect(disk.outbox.size).toBe(0)
+  await append(6)
+  await client.close()
+})
+
 test('[A5] without a disk nothing is thrown but by calls that need one, and everything is loading', async () => {
   const { item } = await import('./testing/inventory.ts')
   const client = createClient({ url: 'ws://gateway', user: 'ann', models: { item } })

@@ -12,7 +12,7 @@ import {
   type Topic,
   writeClaim,
 } from '@tidemark/shared'
-import { utf8Length } from './bytes.ts'
+import { findExcess } from './bytes.ts'
 import type { Batch } from './store/store.ts'
 
 /** What an event may say of where it belongs. */
@@ -54,11 +54,9 @@ export function prepare(
 ): Prepared {
   const { scope, user, limits } = ports
   const topic = oneTopic(ports, drafts)
-  const { batchEventsMax } = limits()
-  if (drafts.length > batchEventsMax) {
-    throw new TidemarkError('BATCH_TOO_LARGE', { events: drafts.length, max: batchEventsMax })
-  }
   const lines = drafts.map((draft, at) => writeLine(ports, topic, draft, ties, idOf(at) as EventId))
+  const excess = findExcess(lines, limits())
+  if (excess) throw excess.error
   return {
     batch: {
       topic: topic.name,
@@ -91,10 +89,10 @@ function writeLine(
   ties: Ties,
   id: EventId,
 ): string {
-  const { keyLengthMax, eventBytesMax } = limits()
+  const { keyLengthMax } = limits()
   const key = `${scope}/${stream}`
   if (key.length > keyLengthMax) throw new TidemarkError('KEY_TOO_LONG', { key, max: keyLengthMax })
-  const line = toLine({
+  return toLine({
     ...ties,
     id,
     stream,
@@ -103,10 +101,6 @@ function writeLine(
     data: topic.check(type, version, data),
     occurredAt: system.now(),
   })
-  const bytes = utf8Length(line)
-  if (bytes > eventBytesMax)
-    throw new TidemarkError('EVENT_TOO_LARGE', { bytes, max: eventBytesMax })
-  return line
 }
 
 function toLine(claim: Claim): string {

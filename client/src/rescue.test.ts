@@ -5,7 +5,7 @@ import { signOut } from './sign-out.ts'
 import { createDisk, type Disk } from './store/memory.ts'
 import { createTestSystem } from './testing.ts'
 import { TestGateway } from './testing/gateway.ts'
-import { inventoryLog, openBench, picked, received, talk } from './testing/inventory.ts'
+import { inventoryLog, openBench, orders, picked, received, talk } from './testing/inventory.ts'
 
 const linesOf = (disk: Disk) => [...disk.outbox.values()].flatMap((row) => row.lines)
 
@@ -75,6 +75,26 @@ test('[V1] exporting takes nothing out of the outbox, and what is decided on wha
   const { imported } = await importUnsynced(two.client, file)
   await two.client.model.item('sku-1').pick({ quantity: 2 })
   expect([...two.disk.outbox.values()].at(-1)?.after).toBe(imported[0])
+  await one.client.close()
+  await two.client.close()
+})
+
+test('[V1, S8] a batch of a file that no frame can carry is imported and refused, and holds up nothing', async () => {
+  const one = openBench({ topics: [orders] })
+  // Its gateway takes more than others do.
+  await one.greet(inventoryLog(), { frameBytesMax: 4_194_304 })
+  const draft = orders.stream('o-1').OrderPlaced({ text: 'x'.repeat(150_000) })
+  const large = await one.client.append(Array.from({ length: 8 }, () => draft))
+  await one.client.append(received(5))
+  const file = await exportUnsynced(one.client)
+  const two = openBench({ topics: [orders], system: createTestSystem({ seed: 2 }) })
+  expect((await importUnsynced(two.client, file)).imported).toHaveLength(9)
+  await two.greet(inventoryLog())
+  expect(two.submit()).toMatchObject({ n: 1, batches: [{ topic: 'inventory' }] })
+  expect(two.client.status.getSnapshot()).toMatchObject({ pending: 1, refused: 8 })
+  expect(await two.client.verdict(large.ids[0]!)).toMatchObject({
+    refusal: { code: 'BATCH_TOO_LARGE', details: { max: 1_048_576 } },
+  })
   await one.client.close()
   await two.client.close()
 })

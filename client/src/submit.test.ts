@@ -1,4 +1,4 @@
-import type { EventId } from '@tidemark/shared'
+import { type EventId, parseClaim, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { inventoryLog, openBench, orders, received } from './testing/inventory.ts'
@@ -231,6 +231,37 @@ test('[S8] what this gateway can never take is refused on the device with the re
   expect(await large.settled).toMatchObject({ refusal: { code: 'EVENT_TOO_LARGE' } })
   expect(await many.settled).toMatchObject({ refusal: { code: 'BATCH_TOO_LARGE' } })
   expect(bench.submit()).toMatchObject({ n: 1, batches: [{ size: 1 }] })
+  await bench.client.close()
+})
+
+test('[S8] a batch that fits no frame of this gateway is refused on the device, and holds up nothing', async () => {
+  let isFull = false
+  const before = async (method: string) => {
+    if (isFull && method === 'settle') throw new TidemarkError('STORAGE_FULL')
+  }
+  const bench = openBench({ topics: [orders], before })
+  const placed = orders.stream('o-1').OrderPlaced({ text: '✓'.repeat(1_000) })
+  const large = await bench.client.append([placed, placed, placed, placed])
+  const fits = await bench.client.append([placed, placed, placed])
+  const resting = await bench.client.append(placed, { after: large.ids[1]! })
+  isFull = true
+  await bench.greet(inventoryLog(), { frameBytesMax: 12_000 })
+  const submitted = bench.submit()
+  expect(submitted).toMatchObject({ n: 1, batches: [{ size: 3 }] })
+  expect(submitted.events.map((line) => parseClaim(line).id)).toEqual(fits.ids)
+  expect(bench.submit()).toMatchObject({ n: 2, batches: [{ size: 1, after: large.ids[1] }] })
+  // It has gone for good, also where the disk has not taken that down.
+  bench.connection().send({ type: 'blocked', n: 2, by: large.ids[1]! })
+  await bench.system.settle()
+  isFull = false
+  await bench.system.advance(2_000)
+  const [bytes, max] = [expect.any(Number), 12_000]
+  expect(await large.settled).toEqual({
+    type: 'refused',
+    refusal: { code: 'BATCH_TOO_LARGE', details: { bytes, max } },
+  })
+  expect(await resting.settled).toMatchObject({ refusal: { code: 'BATCH_REFUSED' } })
+  expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 3, refused: 5 })
   await bench.client.close()
 })
 

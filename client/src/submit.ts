@@ -17,7 +17,7 @@ import {
   type SubmittedBatch,
   TidemarkError,
 } from '@tidemark/shared'
-import { utf8Length } from './bytes.ts'
+import { batchBytes, findExcess, frameHeadBytesMax } from './bytes.ts'
 import { persist } from './persist.ts'
 import { Redecide, type RedecidePorts } from './redecide.ts'
 import { type Reason, refuseBatch } from './refuse.ts'
@@ -32,9 +32,6 @@ export interface SubmitPorts extends RedecidePorts, SettlePorts {
   readonly status: StatusCell
 }
 
-/** More than the JSON that names one batch in a submit frame, in bytes. */
-const batchHeadBytesMax = 400
-const frameHeadBytesMax = 100
 /** What the gateway did not take for now is offered again after this time. */
 const asideMs = 60_000
 const laterJitter = { firstMs: 500, maxMs: 500 }
@@ -306,11 +303,9 @@ export class Submit {
         // Its entry came before its verdict, which says as much.
         this.#ports.status.forbid(row.topic, 'write', false)
       } else if (!this.#settleTooLarge(row)) {
-        bytes += batchHeadBytesMax + bytesOf(row)
+        bytes += batchBytes(row.lines)
         room -= row.lines.length
-        // What is more than a window or a frame by itself goes alone.
-        const isAlone = this.#sent.length + taken.length === 0
-        if (!isAlone && (room < 0 || bytes > frameBytesMax)) break
+        if (room < 0 || bytes > frameBytesMax) break
         taken.push(row)
       }
       seen += 1
@@ -321,21 +316,13 @@ export class Submit {
 
   /** What this gateway will never take was appended while another limit was known. It is refused here. */
   #settleTooLarge(row: PendingBatch): boolean {
-    const { batchEventsMax, eventBytesMax } = this.#limits
-    const settle = (at: number, refusal: Refusal): true => {
-      const id = row.events[at]?.id
-      const refused = id ? refuseBatch(this.#ports.deciding, row, { id, refusal }) : []
-      void this.#settle([row.seq], refused, [])
-      return true
-    }
-    const events = row.lines.length
-    if (events > batchEventsMax) {
-      return settle(0, { code: 'BATCH_TOO_LARGE', details: { events, max: batchEventsMax } })
-    }
-    const at = row.lines.findIndex((line) => isLongerThan(line, eventBytesMax))
-    if (at < 0) return false
-    const bytes = utf8Length(row.lines[at] ?? '')
-    return settle(at, { code: 'EVENT_TOO_LARGE', details: { bytes, max: eventBytesMax } })
+    const excess = findExcess(row.lines, this.#limits)
+    if (!excess) return false
+    const { code, details } = excess.error
+    const id = row.events[excess.at]?.id
+    const refused = id ? this.#refuse(row, { id, refusal: { code, details } as Refusal }) : []
+    void this.#settle([row.seq], refused, [])
+    return true
   }
 
   #refuse(row: PendingBatch, reason: GatewayReason): readonly AnyRefused[] {
@@ -394,13 +381,6 @@ const readReason = ({
 
 const countEvents = (batches: readonly PendingBatch[]): number =>
   batches.reduce((sum, batch) => sum + batch.lines.length, 0)
-
-const bytesOf = (batch: PendingBatch): number =>
-  batch.lines.reduce((sum, line) => sum + utf8Length(line) + 1, 0)
-
-/** No UTF-16 unit takes more than 3 bytes, so most lines need not be measured. */
-const isLongerThan = (line: string, bytes: number): boolean =>
-  line.length * 3 > bytes && utf8Length(line) > bytes
 
 const toSubmitted = ({
   topic,

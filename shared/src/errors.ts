@@ -44,7 +44,7 @@ export interface ErrorDetails {
   NOT_JSON: { readonly reason: string }
   KEY_TOO_LONG: { readonly key: string; readonly max: number }
   BATCH_MIXED: { readonly logs: readonly string[] }
-  BATCH_TOO_LARGE: { readonly events: number; readonly max: number }
+  BATCH_TOO_LARGE: { readonly events?: number; readonly bytes?: number; readonly max: number }
   CLOSED: undefined
   UNKNOWN_COMMAND: { readonly model: string; readonly command: string }
   COMMAND_FAILED: { readonly model: string; readonly command: string; readonly reason: string }
