@@ -126,7 +126,6 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
         reading.caughtUp = true
         reading.isBehind = false
         session.onRead(reading.log)
-        session.onProgress('download')
         return status.patchLog(frame.topic, { caughtUp: true })
       case 'revoked':
         return stopReading(reading)

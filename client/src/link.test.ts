@@ -1,4 +1,4 @@
-import type { ErrorCode } from '@tidemark/shared'
+import { closeCodes, type ErrorCode } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, welcome } from './testing.ts'
@@ -149,6 +149,64 @@ test('[L4] a gateway that welcomes and then talks nonsense is not knocked at any
   await bench.client.close()
 })
 
+test.each(['TOO_MANY', 'FRAME_TOO_LARGE', 'SUPERSEDED', undefined] as const)(
+  '[L1] a link that is welcomed and then thrown out, by %s, is tried ever more seldom',
+  async (code) => {
+    const bench = openBench()
+    const log = inventoryLog()
+    await bench.client.append(received(5))
+    for (let ms = 0; ms < 120_000; ms += 500) {
+      await bench.system.settle()
+      if (!bench.connection().closed) {
+        await bench.greet(log)
+        bench.connection().drop(code ? closeCodes[code] : 1006)
+      }
+      await bench.system.advance(500)
+    }
+    expect(bench.connections.length).toBeLessThan(25)
+    await bench.client.close()
+  },
+)
+
+test('[L1] a link that has brought entries or a verdict, or has lasted, is followed by the next at once', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  const brings: Record<string, () => Promise<void> | void> = {
+    entries: () => {
+      log.append([foreignLine(1)])
+      bench.connection().send(log.deliver())
+    },
+    'a verdict': async () => {
+      await bench.client.append(received(5))
+      await bench.system.settle()
+      bench
+        .connection()
+        .send({ type: 'verdicts', n: 1, verdicts: [log.append(bench.submit().events)] })
+    },
+    nothing: async () => {
+      for (let ms = 0; ms < 30_000; ms += 5_000) {
+        await bench.system.advance(5_000)
+        bench.connection().send({ type: 'pong' })
+      }
+    },
+  }
+  for (const [what, bring] of Object.entries(brings)) {
+    for (let time = 0; time < 8; time++) {
+      bench.connections.at(-1)?.drop()
+      do await bench.system.advance(100)
+      while (bench.connection().closed)
+    }
+    await bench.greet(log)
+    await bring()
+    await bench.system.settle()
+    const before = bench.connections.length
+    bench.connection().drop()
+    await bench.system.advance(501)
+    expect(bench.connections.length, what).toBe(before + 1)
+  }
+  await bench.client.close()
+})
+
 const denials: readonly [ErrorCode, unknown, string][] = [
   ['UNAUTHENTICATED', { reason: 'expired' }, 'needs-auth'],
   ['WRONG_USER', { expected: 'ann', actual: 'bob' }, 'wrong-user'],
@@ -257,7 +315,8 @@ test('[L8] a link that delivers nothing that it owes is left after 30 s', async 
 
 test('[L9] a link that was superseded comes back, later each time: it may have been by its own old hello', async () => {
   const bench = openBench({ system: { ...createTestSystem(), random: () => 0.9 } })
-  await bench.greet(inventoryLog())
+  const log = inventoryLog()
+  await bench.greet(log)
   bench.connection().drop(4409, 'SUPERSEDED')
   await bench.system.advance(8_000)
   expect(bench.connections).toHaveLength(1)
@@ -267,7 +326,11 @@ test('[L9] a link that was superseded comes back, later each time: it may have b
   })
   await bench.system.advance(2_000)
   expect(bench.connections).toHaveLength(2)
-  await bench.greet(inventoryLog())
+  await bench.greet(log)
+  // What it brings does not make it come back sooner: the other one would be thrown out all the time.
+  log.append([foreignLine(1)])
+  bench.connection().send(log.deliver())
+  await bench.system.settle()
   bench.connection().drop(4409, 'SUPERSEDED')
   await bench.system.advance(17_000)
   expect(bench.connections).toHaveLength(2)

@@ -50,6 +50,8 @@ export interface LinkEnd {
   /** What the gateway asked for. */
   readonly retryAfterMs: number
   readonly isWelcomed: boolean
+  /** It has brought a verdict or entries. */
+  readonly hasBrought: boolean
 }
 
 type Happened =
@@ -87,7 +89,8 @@ class Link implements Session {
   #apply: Apply | undefined
   #silenceMsMax = 45_000
   #retryAfterMs = 0
-  #end: LinkEnd | undefined
+  #end: Pick<LinkEnd, 'code' | 'details'> | undefined
+  #hasBrought = false
   /** All by the monotonic clock. */
   #heardAt: number
   #sentAt: number
@@ -132,7 +135,12 @@ class Link implements Session {
     replica.onRows(() => undefined)
     this.#life.abort()
     this.#socket.close(...this.#farewell())
-    return this.#end ?? { retryAfterMs: 0, isWelcomed: this.#submit !== undefined }
+    return {
+      ...this.#end,
+      retryAfterMs: this.#retryAfterMs,
+      isWelcomed: this.#submit !== undefined,
+      hasBrought: this.#hasBrought,
+    }
   }
 
   send(frame: ClientFrame): void {
@@ -142,15 +150,21 @@ class Link implements Session {
   }
 
   onProgress(direction: 'upload' | 'download'): void {
+    this.#hasBrought = true
+    this.#moved(direction)
+  }
+
+  onRead(log: LogName): void {
+    this.#submit?.release(log)
+    this.#moved('download')
+  }
+
+  #moved(direction: 'upload' | 'download'): void {
     const now = this.#ports.system.mono()
     if (direction === 'upload') this.#answeredAt = this.#uploadedAt = now
     else this.#downloadedAt = now
     const { status } = this.#ports
     if (status.getSnapshot().stalled === direction) status.patch({ stalled: undefined })
-  }
-
-  onRead(log: LogName): void {
-    this.#submit?.release(log)
   }
 
   fail(error: unknown): void {
@@ -271,8 +285,7 @@ class Link implements Session {
   }
 
   #finish(code: ErrorCode | undefined, details?: unknown): void {
-    const isWelcomed = this.#submit !== undefined
-    this.#end ??= { code, details, retryAfterMs: this.#retryAfterMs, isWelcomed }
+    this.#end ??= { code, details }
   }
 
   #farewell(): [code: number, reason: string] {
@@ -316,8 +329,8 @@ class Link implements Session {
   #watchProgress(submit: Submit, apply: Apply, now: number): void {
     const { status } = this.#ports
     if (!submit.isWaiting()) this.#answeredAt = now
-    if (!submit.hasWork()) this.onProgress('upload')
-    if (!apply.isWaiting()) this.onProgress('download')
+    if (!submit.hasWork()) this.#moved('upload')
+    if (!apply.isWaiting()) this.#moved('download')
     const isStuck = (since: number): boolean => now - since >= progressMsMax
     const stalled = isStuck(this.#uploadedAt)
       ? 'upload'

@@ -19,25 +19,28 @@ const hintJitterMs = 500
 
 /** Keeps a link until `signal` aborts. */
 export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Promise<void> {
-  const { status, onError } = ports
+  const { status, system, onError } = ports
   // A life before this one may have ended without saying so.
   await unlink(ports)
   for (let attempt = 0; !signal.aborted; attempt++) {
     status.patch({ link: 'connecting' })
+    const startedAt = system.mono()
     let end: LinkEnd
     try {
       end = await runLink(ports, await fetchToken(ports), signal)
     } catch (error) {
       onError(error)
-      end = { retryAfterMs: 0, isWelcomed: false }
+      end = { retryAfterMs: 0, isWelcomed: false, hasBrought: false }
     }
     if (signal.reason === away) return
     // A tab that wakes from a freeze may have been robbed: what happened meanwhile is told first.
-    await ports.system.breathe()
+    await system.breathe()
     // The link that takes from the outbox is the robber's then.
     if (!ports.lost.aborted) await unlink(ports)
     if (signal.aborted) return
-    if (end.isWelcomed && !isRepeated(end)) attempt = 0
+    // A gateway that welcomes and then throws out is not knocked at any faster for it.
+    const isGood = end.hasBrought || system.mono() - startedAt >= backoff.maxMs
+    if (isGood && isQuick(end)) attempt = 0
     status.patch({ link: stateAfter(end), linkError: end.code })
     await waitForNext(ports, end, attempt, signal)
   }
@@ -54,11 +57,11 @@ async function unlink({ store, onStorage }: ReconnectPorts): Promise<void> {
 }
 
 /**
- * Is the next link likely to end as this one? A gateway that welcomes and then talks nonsense is not
- * knocked at any faster for it, and two devices with one database do not throw each other out for ever.
+ * Is the next link likely to fare better? Superseded by whom? Maybe by our own last hello, that was late; but
+ * two devices with one database must not throw each other out all the time.
  */
-const isRepeated = ({ code }: LinkEnd): boolean =>
-  code === 'BAD_FRAME' || code === 'SUPERSEDED' || code === 'UNAUTHENTICATED'
+const isQuick = (end: LinkEnd): boolean =>
+  stateAfter(end) === 'offline' && end.code !== 'SUPERSEDED'
 
 function stateAfter({ code, details, isWelcomed }: LinkEnd): LinkState {
   // A token that ended on an open link was good before: the next one is asked for before anybody is bothered.
@@ -75,14 +78,11 @@ async function waitForNext(
   attempt: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { code, retryAfterMs } = end
-  await sleep(system, retryAfterMs, signal)
+  await sleep(system, end.retryAfterMs, signal)
   const bell = new Doorbell()
   const stopHints = hints.listen(() => bell.ring())
   const stopReauth = onReauth(() => bell.ring())
-  // Superseded by whom? Maybe by our own last hello, that was late: then nobody is there but us.
-  const isQuick = stateAfter(end) === 'offline' && code !== 'SUPERSEDED'
-  const options = isQuick ? backoff : slowBackoff
+  const options = isQuick(end) ? backoff : slowBackoff
   const waitMs = backoffMs(options, attempt, system.random)
   const cancel = system.after(waitMs, () => bell.ring())
   const startedAt = system.mono()

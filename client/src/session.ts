@@ -4,7 +4,7 @@ import type { ClientFrame, LogName } from '@tidemark/shared'
 /** What a link gives to the hops that use it, from its welcome to its end. */
 export interface Session {
   send(frame: ClientFrame): void
-  /** Something has come forward. */
+  /** A verdict or entries have come. */
   onProgress(direction: 'upload' | 'download'): void
   /** A log has been read as far as it has to be before anything is submitted to it. */
   onRead(log: LogName): void
