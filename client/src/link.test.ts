@@ -265,6 +265,7 @@ test('[L6] a token that fails or never comes is tried again', async () => {
   await bench.system.advance(20_000)
   expect(calls).toBeGreaterThan(2)
   expect(bench.connections).toHaveLength(0)
+  expect(bench.errors[1]).toMatchObject({ name: 'TidemarkError', code: 'UNAUTHENTICATED' })
   await bench.client.close()
 })
 
@@ -374,4 +375,27 @@ test('[L11] closing lets go of connection and timers; what is pending is there t
     pending: 1,
   })
   await reloaded.client.close()
+})
+
+test('[L10, L11] pausing and closing wait for no token: no connection is made with one that comes later', async () => {
+  const answers: ((token: string) => void)[] = []
+  const bench = openBench({ token: () => new Promise<string>((resolve) => answers.push(resolve)) })
+  await bench.system.settle()
+  bench.client.pause()
+  await bench.system.settle()
+  expect(state(bench)).toBe('paused')
+  expect(bench.client.status.getSnapshot().leader).toBe(false)
+  answers[0]?.('late')
+  bench.client.resume()
+  await bench.system.advance(1_000)
+  expect(answers).toHaveLength(2)
+  let isClosed = false
+  const closing = bench.client.close().then(() => (isClosed = true))
+  await bench.system.settle()
+  expect(isClosed).toBe(true)
+  expect(bench.system.timers()).toBe(0)
+  answers[1]?.('late')
+  await closing
+  await bench.system.settle()
+  expect([bench.connections.length, bench.errors]).toEqual([0, []])
 })

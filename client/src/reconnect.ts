@@ -27,7 +27,9 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
     const startedAt = system.mono()
     let end: LinkEnd
     try {
-      end = await runLink(ports, await fetchToken(ports), signal)
+      const token = await fetchToken(ports, signal)
+      if (signal.aborted) return
+      end = await runLink(ports, token, signal)
     } catch (error) {
       onError(error)
       end = { retryAfterMs: 0, isWelcomed: false, hasBrought: false }

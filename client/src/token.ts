@@ -1,5 +1,5 @@
 /** The token that says who this is: asked for at each connection, and renewed on the open link before it ends. */
-import { type Cancel, Doorbell, type System } from '@tidemark/shared'
+import { type Cancel, Doorbell, type System, TidemarkError } from '@tidemark/shared'
 import type { Session } from './session.ts'
 
 /** A token, and how long it lasts from when it was asked for: what OAuth calls `expires_in`, in milliseconds. */
@@ -29,21 +29,31 @@ const renewMsMin = 1_000
 /** A timer holds no more; to renew earlier does no harm. */
 const timerMsMax = 2 ** 31 - 1
 
-/** The token, or a rejection where the app takes too long to say. */
-export function fetchToken({ token, system }: TokenPorts): Promise<TokenAnswer> {
-  return new Promise((resolve, reject) => {
-    const cancel = system.after(tokenMsMax, () => reject(new Error('token() took too long')))
-    const settle = async (): Promise<void> => {
-      try {
-        resolve(await token?.())
-      } catch (error) {
-        reject(error)
-      } finally {
-        cancel()
+/** The token, or a rejection where the app takes too long to say. Nothing where `signal` aborted before. */
+export async function fetchToken(
+  { token, system }: TokenPorts,
+  signal: AbortSignal,
+): Promise<TokenAnswer> {
+  const bell = new Doorbell()
+  let answer = (): TokenAnswer => {
+    throw new TidemarkError('UNAUTHENTICATED', { reason: 'token() took too long' })
+  }
+  const ask = async (): Promise<void> => {
+    try {
+      const told = await token?.()
+      answer = () => told
+    } catch (error) {
+      answer = () => {
+        throw error
       }
     }
-    void settle()
-  })
+    bell.ring()
+  }
+  const cancel = system.after(tokenMsMax, () => bell.ring())
+  void ask()
+  await bell.wait(signal)
+  cancel()
+  return signal.aborted ? undefined : answer()
 }
 
 /** What the gateway reads of an answer. */
@@ -66,7 +76,7 @@ export async function keepToken(
     cancel()
     if (signal.aborted) break
     try {
-      const answer = await fetchToken(ports)
+      const answer = await fetchToken(ports, signal)
       const token = tokenText(answer)
       if (token !== undefined && !signal.aborted) send({ type: 'reauth', token })
       waitMs = untilRenewal(answer)
