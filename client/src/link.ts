@@ -25,7 +25,7 @@ import type { Hints } from './hints.ts'
 import type { Session } from './session.ts'
 import type { Identity } from './store/store.ts'
 import { Submit, type SubmitPorts } from './submit.ts'
-import { keepToken, type TokenAnswer, type TokenPorts, tokenText } from './token.ts'
+import { type Asked, keepToken, type TokenPorts } from './token.ts'
 
 /** What a link needs. */
 export interface LinkPorts extends ApplyPorts, SubmitPorts, TokenPorts {
@@ -71,7 +71,7 @@ const progressMsMax = 30_000
 /** Runs one link to its end. */
 export async function runLink(
   ports: LinkPorts,
-  token: TokenAnswer,
+  token: Asked,
   signal: AbortSignal,
 ): Promise<LinkEnd> {
   const link = new Link(ports, token)
@@ -80,7 +80,7 @@ export async function runLink(
 
 class Link implements Session {
   readonly #ports: LinkPorts
-  readonly #token: TokenAnswer
+  readonly #token: Asked
   readonly #inbox: Happened[] = []
   readonly #bell = new Doorbell()
   readonly #life = new AbortController()
@@ -103,7 +103,7 @@ class Link implements Session {
   #downloadedAt: number
   readonly signal: AbortSignal = this.#life.signal
 
-  constructor(ports: LinkPorts, token: TokenAnswer) {
+  constructor(ports: LinkPorts, token: Asked) {
     this.#ports = ports
     this.#token = token
     const now = ports.system.mono()
@@ -205,7 +205,7 @@ class Link implements Session {
 
   #hello(): void {
     const { identity, logs, replica, versions } = this.#ports
-    const token = tokenText(this.#token)
+    const { token } = this.#token
     this.send({
       type: 'hello',
       protocolMin: protocolVersion,

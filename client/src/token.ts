@@ -20,11 +20,18 @@ export interface TokenPorts {
 /** What an app answers when it is asked for its token. One that does not say when it ends is renewed by `reauth`. */
 export type TokenAnswer = string | Token | undefined
 
+/** What came of asking. */
+export interface Asked {
+  readonly token?: string | undefined
+  /** When to ask for the next, by the monotonic clock, where the app says how long this one lasts. */
+  readonly renewAt?: number
+}
+
 const tokenMsMax = 10_000
 /** After a token that could not be had while the old one still counts. */
 const againMs = 10_000
 /** Renewed when this part of its life is over, so that a slow answer is in time. */
-const renewAt = 0.8
+const renewAfter = 0.8
 const renewMsMin = 1_000
 /** A timer holds no more; to renew earlier does no harm. */
 const timerMsMax = 2 ** 31 - 1
@@ -33,7 +40,8 @@ const timerMsMax = 2 ** 31 - 1
 export async function fetchToken(
   { token, system }: TokenPorts,
   signal: AbortSignal,
-): Promise<TokenAnswer> {
+): Promise<Asked> {
+  const askedAt = system.mono()
   const bell = new Doorbell()
   let answer = (): TokenAnswer => {
     throw new TidemarkError('UNAUTHENTICATED', { reason: 'token() took too long' })
@@ -53,43 +61,40 @@ export async function fetchToken(
   void ask()
   await bell.wait(signal)
   cancel()
-  return signal.aborted ? undefined : answer()
+  return signal.aborted ? {} : toAsked(answer(), askedAt)
 }
 
-/** What the gateway reads of an answer. */
-export const tokenText = (answer: TokenAnswer): string | undefined =>
-  typeof answer === 'object' ? answer.token : answer
+const toAsked = (answer: TokenAnswer, askedAt: number): Asked =>
+  typeof answer === 'object'
+    ? { token: answer.token, renewAt: askedAt + answer.expiresInMs * renewAfter }
+    : { token: answer }
 
 /** Renews the token of an open link, before it ends and whenever the app asks, until the link has ended. */
 export async function keepToken(
   ports: TokenPorts,
   { signal, send }: Pick<Session, 'signal' | 'send'>,
-  first: TokenAnswer,
+  first: Asked,
 ): Promise<void> {
   const { system, onReauth, onError } = ports
   const bell = new Doorbell()
   const stop = onReauth(() => bell.ring())
-  let waitMs = untilRenewal(first)
+  let { renewAt } = first
   while (!signal.aborted) {
-    const cancel = waitMs === undefined ? () => undefined : system.after(waitMs, () => bell.ring())
+    const leftMs = renewAt && Math.max(renewAt - system.mono(), renewMsMin)
+    const cancel = leftMs && system.after(Math.min(leftMs, timerMsMax), () => bell.ring())
     await bell.wait(signal)
-    cancel()
+    if (cancel) cancel()
     if (signal.aborted) break
     try {
-      const answer = await fetchToken(ports, signal)
-      const token = tokenText(answer)
+      const asked = await fetchToken(ports, signal)
+      const { token } = asked
       if (token !== undefined && !signal.aborted) send({ type: 'reauth', token })
-      waitMs = untilRenewal(answer)
+      renewAt = asked.renewAt
     } catch (error) {
       // The old one may still last for a while; if not, the gateway says so.
       onError(error)
-      waitMs = againMs
+      renewAt = system.mono() + againMs
     }
   }
   stop()
 }
-
-const untilRenewal = (answer: TokenAnswer): number | undefined =>
-  typeof answer === 'object'
-    ? Math.min(Math.max(answer.expiresInMs * renewAt, renewMsMin), timerMsMax)
-    : undefined

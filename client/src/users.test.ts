@@ -114,6 +114,17 @@ test('[U4] a token that says how long it lasts is renewed on the open link befor
   expect(system.timers()).toBe(0)
 })
 
+test('[U4] the life of a token counts from when it was asked for, however long the link took', async () => {
+  const bench = openBench({ token: () => ({ token: 'token', expiresInMs: 20_000 }) })
+  await bench.system.advance(9_000)
+  await bench.greet(inventoryLog())
+  await bench.system.advance(6_900)
+  expect(take(bench, 'reauth')).toBe(undefined)
+  await bench.system.advance(200)
+  expect(take(bench, 'reauth')).toEqual({ type: 'reauth', token: 'token' })
+  await bench.client.close()
+})
+
 test('[U4] where the next token cannot be had it is asked for again, and the link stays', async () => {
   let calls = 0
   const bench = openBench({
