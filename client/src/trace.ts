@@ -23,7 +23,10 @@ import type { Refusal } from './store/store.ts'
 export type TraceStep =
   /** By the author's clock. */
   | { readonly type: 'appended'; readonly at: number }
-  /** Handed to a link; the answer may still be on its way. */
+  /**
+   * Handed to a link; the answer may still be on its way. What was refused has this step too, also where the
+   * device itself refused it before any link had it.
+   */
   | { readonly type: 'submitted' }
   | { readonly type: 'accepted'; readonly position: Position; readonly revision: number }
   | { readonly type: 'refused'; readonly refusal: Refusal<Denial> }
