@@ -1,7 +1,7 @@
 import { type Position, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
-import { TestLog } from './testing.ts'
+import { TestLog, welcome } from './testing.ts'
 import { foreignLine, inventoryLog, openBench, received } from './testing/inventory.ts'
 
 const onHand = (bench: ReturnType<typeof openBench>, key = 'sku-1') =>
@@ -139,6 +139,37 @@ test('[P10] a disk that does not take entries is tried again; nothing is skipped
   expect(bench.client.status.getSnapshot().storage).toBe('ok')
   expect(onHand(bench)).toBe(2)
   expect(bench.connections).toHaveLength(1)
+  await bench.client.close()
+})
+
+test('[P10, L8] a disk that takes nothing for minutes is not blamed on the link', async () => {
+  let isFull = true
+  const before = async (method: string) => {
+    if (isFull && method === 'apply') throw new TidemarkError('STORAGE_FULL')
+  }
+  const bench = openBench({ before })
+  const log = inventoryLog()
+  log.append([foreignLine(1)])
+  await bench.system.settle()
+  bench.connection().open()
+  // Not caught up: more is to come, once this is on the disk.
+  bench.connection().send(welcome(), log.subscribed(), log.deliver())
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 5_000) {
+      await bench.system.advance(5_000)
+      bench.connection().send({ type: 'pong' })
+    }
+  }
+  await pass(120_000)
+  const { link, stalled } = bench.client.status.getSnapshot()
+  expect([link, stalled, onHand(bench)]).toEqual(['online', undefined, undefined])
+  isFull = false
+  await pass(10_000)
+  expect(onHand(bench)).toBe(1)
+  expect(bench.connections).toHaveLength(1)
+  // From here on it is the gateway that owes something.
+  await pass(35_000)
+  expect(bench.client.status.getSnapshot().stalled).toBe('download')
   await bench.client.close()
 })
 

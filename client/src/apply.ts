@@ -94,8 +94,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
       const reading = readings.get(logKey(log))
       if (reading) stopReading(reading)
     },
-    isWaiting: () =>
-      inbox.length === 0 && [...readings.values()].some((reading) => !reading.caughtUp),
+    isWaiting: () => !working && [...readings.values()].some((reading) => !reading.caughtUp),
   }
 
   async function work(): Promise<void> {
