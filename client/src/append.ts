@@ -15,7 +15,6 @@ import {
 import { prepare, type Prepared, type PreparePorts, type Ties } from './prepare.ts'
 import type { Replica } from './replica.ts'
 import type { Durability, Refusal, Store } from './store/store.ts'
-import { noDisk } from './sync.ts'
 
 /** What goes with an append. */
 export interface AppendOptions extends Ties {
@@ -55,7 +54,7 @@ export type Append = (
 
 /** What appends need. */
 export interface AppendPorts extends PreparePorts {
-  readonly store: Store | undefined
+  readonly store: Store
   readonly replica: Replica
   /** Another tab should have a look at the database. */
   readonly onWritten: () => void
@@ -123,9 +122,9 @@ export function openWriter(ports: AppendPorts, signal: AbortSignal): Writer {
   async function run(): Promise<void> {
     while (!signal.aborted) {
       await bell.wait(signal)
+      // After the end the store takes nothing more: what is still here hears of that.
       while (inbox.length > 0) await writeReady(ports, takeReady(inbox))
     }
-    for (const call of inbox) call.reject(new TidemarkError('CLOSED'))
   }
 }
 
@@ -192,7 +191,6 @@ async function writeReady(ports: AppendPorts, ready: readonly Ready[]): Promise<
   const resolved = ready.flatMap(({ call }) => call.resolves ?? [])
   let seqs: readonly number[]
   try {
-    if (!store) throw noDisk()
     const batches = ready.map(({ batch }) => batch)
     seqs = await store.append(batches, ready[0]?.call.durability ?? 'relaxed', resolved)
   } catch (error) {

@@ -19,6 +19,7 @@ import { type DenialsOf, openExecute } from './execute.ts'
 import type { Hints } from './hints.ts'
 import { setInside } from './inside.ts'
 import type { Live } from './live.ts'
+import { lend } from './lease.ts'
 import { findVerdict, type Knowledge, readEntries } from './lookup.ts'
 import { ModelView } from './model-view.ts'
 import type { ModelHandles } from './models.ts'
@@ -116,7 +117,11 @@ export interface Client<M extends Models = Models> {
   reauth(): void
   /** The person has been told of what `status.lost` says. */
   acknowledgeLoss(): void
-  /** Lets go of the connection, the locks and the database. What is pending stays on the device. */
+  /**
+   * Lets go of the connection, the locks and the database. What is pending stays on the device. From the call
+   * on every other one rejects with `CLOSED`, but for what is being written already; resolves when that is
+   * done and nothing of this client touches the database any more.
+   */
   close(): Promise<void>
 }
 
@@ -141,15 +146,17 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   const topics = topicsOf(options)
   const logs = topics.read.map(({ name }) => ({ topic: name, scope }))
   const replica = new Replica({ logs, models: views, user, status, onError })
-  const { store, ...ports } = portsOf(options, `${options.name ?? 'tidemark'}/${user}/${scope}`)
+  const { disk, ...ports } = portsOf(options, `${options.name ?? 'tidemark'}/${user}/${scope}`)
+  const lease = lend(disk, life.signal)
+  const { store } = lease
   let limits: Limits = defaultLimits
   const preparing = { system, scope, user, topics: topics.known, limits: () => limits }
   const deciding = { ...preparing, replica, views }
-  const sync = store
+  const sync = disk
     ? openSync(
         {
           ...ports,
-          store,
+          ...lease,
           replica,
           status,
           system,
@@ -167,7 +174,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
       )
     : inertSync
   const watch: Watch | undefined =
-    store &&
+    disk &&
     openWitness(
       { ...ports, store, replica, status, system, onError, onStorage: sync.onStorage },
       life.signal,
@@ -178,7 +185,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   }
   const close = async (): Promise<void> => {
     await end()
-    await store?.close()
+    await disk?.close()
   }
   if (ports.isShared) takeOver(ports.lockName, () => void close().catch(onError), life.signal)
   const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
@@ -212,6 +219,7 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     ...deciding,
     locks,
     lockName,
+    disk,
     writer,
     onWritten: () => sync.onWritten(),
     onGap: () => sync.onGap(),
@@ -226,13 +234,13 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
 /** What an app hands over, or what the place brings along. */
 function portsOf(options: ClientOptions<Models>, database: string) {
   const isShared = options.store === undefined
-  const store =
+  const disk =
     options.store ??
     (hasIndexedDb() ? dexieStore({ name: database, system: options.system }) : undefined)
   // A store that was handed over may not be one that other tabs can open.
-  const web = isShared && store !== undefined
+  const web = isShared && disk !== undefined
   return {
-    store,
+    disk,
     isShared: web,
     lockName: database,
     connect: options.connect ?? connectWebSocket,

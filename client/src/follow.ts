@@ -45,7 +45,7 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
       for (const each of gone) untold.set(each.id, each)
       return more
     }
-    while (!signal.aborted && (await turns(load))) await system.breathe()
+    while (await turns(load)) await system.breathe()
     for (const each of untold.values()) await tell(each)
   }
 

@@ -9,7 +9,9 @@ export interface Inside extends DecidePorts {
   readonly locks: Locks
   /** Whoever holds this lock leads the tabs of this database. */
   readonly lockName: string
-  readonly store: Store | undefined
+  readonly store: Store
+  /** The same, if there is one, for what comes after the life of this client has ended. */
+  readonly disk: Store | undefined
   readonly writer: Writer
   /** The logs that are read. */
   readonly logs: readonly LogName[]
@@ -21,7 +23,7 @@ export interface Inside extends DecidePorts {
   readonly onGap: () => void
   /** Closes the clients of the other tabs. */
   readonly closeOthers: () => void
-  /** Ends the life of this client, but for its store. */
+  /** Ends the life of this client. Its disk stays open. */
   readonly end: () => Promise<void>
   /** The database goes on purpose: nobody is to miss it. */
   readonly forget: () => void

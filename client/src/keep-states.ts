@@ -57,7 +57,7 @@ export function openKeepStates(ports: KeepStatesPorts, signal: AbortSignal): Kep
   }
 
   async function built(): Promise<void> {
-    while (!signal.aborted && (await turns(buildPage))) if (views.some(isFull)) await write()
+    while (await turns(buildPage)) if (views.some(isFull)) await write()
   }
 
   /** Answers whether there is more to build. */
@@ -81,7 +81,7 @@ export function openKeepStates(ports: KeepStatesPorts, signal: AbortSignal): Kep
     for (const view of views) view.builds.wantDirty()
     await follow.catchUp()
     await turns(async () => {
-      for (const view of views) if (!unstorable.has(view) && !signal.aborted) await writeOne(view)
+      for (const view of views) if (!unstorable.has(view)) await writeOne(view)
     })
     if (replica.building()) toBuild.ring()
   }

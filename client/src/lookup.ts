@@ -14,7 +14,6 @@ import type { Outcome } from './append.ts'
 import type { Replica } from './replica.ts'
 import { type FoundEntry, searchEntries } from './search.ts'
 import type { Store } from './store/store.ts'
-import { noDisk } from './sync.ts'
 
 /**
  * What is known of one event: what became of it, `superseded` by the events of a later decision, `pending`
@@ -28,7 +27,7 @@ export type Knowledge<Denied extends Denial = Denial> =
 
 /** What looking up needs. */
 export interface LookupPorts {
-  readonly store: Store | undefined
+  readonly store: Store
   readonly replica: Replica
   readonly logs: readonly LogName[]
   /** Resolves when everything that is on the disk now is in memory. */
@@ -44,7 +43,6 @@ export async function readEntries<T extends Topic>(
   { topic, scope }: { readonly topic: T; readonly scope: string },
   after: number,
 ): Promise<readonly EntryOf<T>[]> {
-  if (!store) throw noDisk()
   const log = { topic: topic.name, scope }
   const { lines } = await store.read(log, after as Position, bytesMax)
   return lines.map((line) => parseEntry(log, line) as EntryOf<T>)
@@ -53,7 +51,6 @@ export async function readEntries<T extends Topic>(
 /** What became of an event. Searches the entries on the disk where memory does not know. */
 export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Knowledge> {
   const { store, replica, logs, catchUp } = ports
-  if (!store) throw noDisk()
   await catchUp()
   if (replica.isPending(id)) return { type: 'pending' }
   const refused = replica.refused.getSnapshot().find((each) => each.id === id)

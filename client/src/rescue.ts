@@ -15,7 +15,6 @@ import { type Inside, insideOf } from './inside.ts'
 import { readPages } from './search.ts'
 import { signOut } from './sign-out.ts'
 import type { Batch, Decision } from './store/store.ts'
-import { noDisk } from './sync.ts'
 
 export { exportUnsynced } from './export-unsynced.ts'
 
@@ -110,7 +109,6 @@ async function findKnown(
   { store, replica, logs, catchUp }: Inside,
   ids: ReadonlySet<EventId>,
 ): Promise<ReadonlySet<EventId>> {
-  if (!store) throw noDisk()
   await catchUp()
   const known = new Set<EventId>()
   for (const id of ids) {

@@ -1,9 +1,9 @@
 /** The end of a user's stay on this device, in every tab. What has not been synced goes nowhere unless that was said. */
 import { sleep } from '@tidemark/shared'
 import type { Client } from './client.ts'
-import { exportUnsynced } from './export-unsynced.ts'
+import { exportFrom } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
-import { noDisk } from './sync.ts'
+import { noDisk } from './lease.ts'
 
 /**
  * What becomes of what has not been synced: `keep` it on this device for the user's return, `export` it as a
@@ -34,23 +34,23 @@ export async function signOut(
   { unsynced }: { readonly unsynced: Unsynced },
 ): Promise<string | undefined> {
   const inside = insideOf(client)
-  const { store, closeOthers, end, forget, onError } = inside
-  if (!store) throw noDisk()
+  const { disk, closeOthers, end } = inside
+  if (!disk) throw noDisk()
   closeOthers()
   await end()
   if (unsynced === 'keep') {
-    await store.close()
+    await disk.close()
     return undefined
   }
   await othersHaveEnded(inside)
-  const file = unsynced === 'export' ? await exportUnsynced(client) : undefined
-  forget()
+  const file = unsynced === 'export' ? await exportFrom(inside, disk) : undefined
+  inside.forget()
   try {
-    await store.destroy()
+    await disk.destroy()
   } catch (error) {
     // A deletion that is blocked may still happen later: then the file is all there is, and is handed over.
     if (file === undefined) throw error
-    onError(error)
+    inside.onError(error)
   }
   return file
 }

@@ -7,28 +7,28 @@ import {
   type Locks,
   sleep,
   type System,
-  TidemarkError,
 } from '@tidemark/shared'
 import { openFollow } from './follow.ts'
 import { openKeepStates } from './keep-states.ts'
+import { type Lease, noDisk } from './lease.ts'
 import { runLeader } from './leader.ts'
 import { openPresence } from './presence.ts'
 import { keepLink, type ReconnectPorts } from './reconnect.ts'
 import type { Replica } from './replica.ts'
 import type { StatusCell } from './status.ts'
-import type { Store } from './store/store.ts'
 import { openTabs, type Word } from './tabs.ts'
 import { createTurns } from './turns.ts'
 
 /** The leader looks for rows that nobody has told it of after this long. */
 const lookMs = 60_000
 
-/** What the life of a tab needs. */
-export interface SyncPorts extends Pick<
+type LinkOptions = Pick<
   ReconnectPorts,
   'url' | 'connect' | 'hints' | 'logs' | 'versions' | 'user' | 'token' | 'deciding' | 'onError'
-> {
-  readonly store: Store
+>
+
+/** What the life of a tab needs. */
+export interface SyncPorts extends Lease, LinkOptions {
   readonly replica: Replica
   readonly status: StatusCell
   readonly system: System
@@ -73,6 +73,8 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const reauths = new Set<() => void>()
 
   const onStorage = (error: unknown): void => {
+    // That nothing more is begun on the disk is not its fault.
+    if (signal.aborted) return
     if (error === undefined) return status.patch({ storage: 'ok' })
     // A disk that stays broken is said once, and not with every try.
     const isKnown = isTidemarkError(error) && error.code === status.getSnapshot().storage
@@ -119,6 +121,8 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
       await presence.back(signal)
       follow.ring()
     }
+    // The others are to hear of what is being written.
+    await ports.idle()
     status.patch({ link: 'closed' })
     tabs.close()
   }
@@ -161,7 +165,3 @@ export const inertSync: Sync = {
   closeOthers: () => undefined,
   ended: Promise.resolve(),
 }
-
-/** What calls that need a disk are told where there is none. */
-export const noDisk = (): TidemarkError =>
-  new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'there is no IndexedDB here' })

@@ -84,7 +84,7 @@ export async function trace(client: Pick<Client, 'verdict'>, id: EventId): Promi
 async function search({ store, logs }: Inside, id: EventId): Promise<Found> {
   const found: Entry[] = []
   for (const log of logs) {
-    if (store) found.push(...(await searchEntries(store, log, id)).map((each) => each.entry))
+    found.push(...(await searchEntries(store, log, id)).map((each) => each.entry))
   }
   return {
     entry: found.find((each) => each.id === id),

@@ -2,7 +2,6 @@
 import type { EventId } from '@tidemark/shared'
 import type { Client } from './client.ts'
 import { insideOf } from './inside.ts'
-import { noDisk } from './sync.ts'
 
 /** What became of the wish to take an event back: it is gone with its batch, or it is too late, or not known here as pending. */
 export type Withdrawn =
@@ -18,7 +17,6 @@ export type Withdrawn =
  */
 export async function withdraw(client: Pick<Client, 'status'>, id: EventId): Promise<Withdrawn> {
   const { store, replica, catchUp, onWritten, onGap } = insideOf(client)
-  if (!store) throw noDisk()
   await catchUp()
   const batch = replica.outbox.batchOf(id)
   if (!batch) return { ok: false, code: 'NOT_PENDING' }

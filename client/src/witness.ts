@@ -2,7 +2,7 @@
  * Who remembers what the browser may throw away. A page cannot tell an evicted database from one that never
  * was, so how much waits is written down outside of it as well: what is gone is said, never passed over.
  */
-import { type Cancel, isTidemarkError, type System } from '@tidemark/shared'
+import type { Cancel, System } from '@tidemark/shared'
 import { persist } from './persist.ts'
 import type { Replica } from './replica.ts'
 import type { StatusCell } from './status.ts'
@@ -132,7 +132,7 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
       status.patch({ lost })
       write()
     } catch (error) {
-      if (!isTidemarkError(error, 'CLOSED')) ports.onError(error)
+      ports.onError(error)
     }
   }
 }

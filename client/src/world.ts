@@ -40,15 +40,21 @@ export function webLocks(): Locks {
 export function webBroadcast(name: string): Broadcast {
   if (typeof BroadcastChannel === 'undefined') return soloBroadcast
   const channel = new BroadcastChannel(name)
+  let isClosed = false
   return {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
-    post: (message) => channel.postMessage(message),
+    post(message) {
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has none
+      if (!isClosed) channel.postMessage(message)
+    },
     listen(heard) {
       const listener = ({ data }: MessageEvent<unknown>): void => heard(data)
       channel.addEventListener('message', listener)
       return () => channel.removeEventListener('message', listener)
     },
-    close: () => channel.close(),
+    close() {
+      isClosed = true
+      channel.close()
+    },
   }
 }
 

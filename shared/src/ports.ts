@@ -35,6 +35,7 @@ export interface Locks {
 
 /** A doorbell between the tabs of an origin. It says that something changed, never what. */
 export interface Broadcast {
+  /** Does nothing once closed. */
   post(message: unknown): void
   listen(heard: (message: unknown) => void): Cancel
   close(): void
