@@ -1,4 +1,4 @@
-import { type EventId, parseRescue, writeRescue } from '@tidemark/shared'
+import { type EventId, parseRescue, TidemarkError, writeRescue } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { adopt, exportUnsynced, importUnsynced } from './rescue.ts'
 import { signOut } from './sign-out.ts'
@@ -64,6 +64,27 @@ test('[V1] what comes in from a file while it is delivered from elsewhere is sho
   expect(gateway.log.lines).toHaveLength(1)
   await again.client.close()
   await one.client.close()
+})
+
+test('[V1] a file that is imported twice at once is in the outbox once', async () => {
+  const one = openBench({ system: createTestSystem({ seed: 1 }) })
+  const system = createTestSystem({ seed: 2 })
+  // Transactions take a while, as those of IndexedDB do.
+  const two = openBench({ system, before: () => system.breathe() })
+  const { ids } = await one.client.append(received(5))
+  const file = await exportUnsynced(one.client)
+  const damaged = expect(importUnsynced(two.client, 'hello')).rejects.toMatchObject({
+    code: 'RESCUE_INVALID',
+  })
+  const all = await Promise.all([file, file].map((each) => importUnsynced(two.client, each)))
+  expect(all).toEqual([
+    { imported: ids, known: [] },
+    { imported: [], known: ids },
+  ])
+  await damaged
+  expect(two.disk.outbox.size).toBe(1)
+  await one.client.close()
+  await two.client.close()
 })
 
 test('[V1] exporting takes nothing out of the outbox, and what is decided on what came in rests on it', async () => {
@@ -154,6 +175,28 @@ test('[U3] what somebody wrote before they had signed in becomes their own, and 
   await talk(gateway, ann)
   expect(gateway.log.lines).toHaveLength(2)
   expect(ann.client.status.getSnapshot().pending).toBe(0)
+  await ann.client.close()
+})
+
+test('[U3] an adoption that the disk did not take is done again, with what was appended until it began', async () => {
+  const system = createTestSystem()
+  const anonymous = openBench({ user: 'anonymous', system })
+  let isFull = true
+  const before = async (method: string) => {
+    if (method !== 'append' || !isFull) return
+    // By then the other one takes nothing more that could be left behind.
+    await expect(anonymous.client.append(received(7))).rejects.toMatchObject({ code: 'CLOSED' })
+    throw new TidemarkError('STORAGE_FULL')
+  }
+  const ann = openBench({ system, before })
+  await anonymous.client.append(received(5))
+  await anonymous.client.append(received(6))
+  const full = adopt(ann.client, anonymous.client)
+  await expect(full).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+  expect([anonymous.disk.outbox.size, ann.disk.outbox.size]).toEqual([2, 0])
+  isFull = false
+  expect((await adopt(ann.client, anonymous.client)).imported).toHaveLength(2)
+  expect([anonymous.disk.outbox.size, ann.disk.outbox.size]).toEqual([0, 2])
   await ann.client.close()
 })
 

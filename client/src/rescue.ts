@@ -10,11 +10,12 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import type { Client } from './client.ts'
-import { exportUnsynced } from './export-unsynced.ts'
+import { exportFrom } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
 import { readPages } from './search.ts'
-import { signOut } from './sign-out.ts'
+import { destroy, endAll, othersHaveEnded } from './sign-out.ts'
 import type { Batch, Decision } from './store/store.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 export { exportUnsynced } from './export-unsynced.ts'
 
@@ -50,6 +51,15 @@ export async function importUnsynced(
   }
   const unknown = batches.find(({ topic }) => !inside.topics.has(topic))
   if (unknown) throw new TidemarkError('UNKNOWN_TOPIC', { topic: unknown.topic })
+  const turns = importing.get(inside) ?? createTurns()
+  importing.set(inside, turns)
+  return turns(() => bringIn(inside, batches))
+}
+
+/** One after the other: what a file has in common with the one before is known when that is on the disk. */
+const importing = new WeakMap<Inside, Turns>()
+
+async function bringIn(inside: Inside, batches: readonly RescuedBatch[]): Promise<Imported> {
   const rows = batches.map((batch) => ({ batch, events: toEvents(inside, batch) }))
   const known = await findKnown(inside, new Set(rows.flatMap(({ events }) => events.map(toId))))
   const isNew = (events: readonly DomainEvent[]): boolean => !events.some(({ id }) => known.has(id))
@@ -71,20 +81,22 @@ export async function importUnsynced(
 
 /**
  * Makes what somebody wrote before they had signed in their own: it moves into `client`, and the database
- * that it was in is deleted. `anonymous` must never have been let in by a gateway, for what that has accepted
- * has its author. Where it breaks off half-way, it is safe to do again.
+ * that it was in is deleted. `anonymous` is closed first, in every tab; it must never have been let in by a
+ * gateway, for what that has accepted has its author. Where this breaks off half-way, everything is still
+ * there, and it is safe to do again.
  */
 export async function adopt(
   client: Pick<Client, 'status'>,
-  anonymous: Pick<Client, 'status' | 'pause'>,
+  anonymous: Pick<Client, 'status'>,
 ): Promise<Imported> {
-  anonymous.pause()
-  const { user } = insideOf(anonymous)
+  const inside = insideOf(anonymous)
+  const disk = await endAll(inside)
+  await othersHaveEnded(inside)
+  const file = await exportFrom(inside, disk)
+  const imported = await importUnsynced(client, file, { from: inside.user })
   // Only what the other outbox holds durably leaves this one.
-  const imported = await importUnsynced(client, await exportUnsynced(anonymous), { from: user })
-  const rest = await signOut(anonymous, { unsynced: 'export' })
-  const { imported: late } = await importUnsynced(client, rest, { from: user })
-  return { imported: [...imported.imported, ...late], known: imported.known }
+  await destroy(inside, disk, true)
+  return imported
 }
 
 const toId = ({ id }: DomainEvent): EventId => id

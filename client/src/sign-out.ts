@@ -4,6 +4,7 @@ import type { Client } from './client.ts'
 import { exportFrom } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
 import { noDisk } from './lease.ts'
+import type { Store } from './store/store.ts'
 
 /**
  * What becomes of what has not been synced: `keep` it on this device for the user's return, `export` it as a
@@ -34,32 +35,45 @@ export async function signOut(
   { unsynced }: { readonly unsynced: Unsynced },
 ): Promise<string | undefined> {
   const inside = insideOf(client)
-  const { disk, closeOthers, end } = inside
-  if (!disk) throw noDisk()
-  closeOthers()
-  await end()
+  const disk = await endAll(inside)
   if (unsynced === 'keep') {
     await disk.close()
     return undefined
   }
   await othersHaveEnded(inside)
   const file = unsynced === 'export' ? await exportFrom(inside, disk) : undefined
-  inside.forget()
-  try {
-    await disk.destroy()
-  } catch (error) {
-    // A deletion that is blocked may still happen later: then the file is all there is, and is handed over.
-    if (file === undefined) throw error
-    inside.onError(error)
-  }
+  await destroy(inside, disk, file !== undefined)
   return file
 }
 
-/** Whoever led has let go of the lock: nothing is settled, and so left out of the file, any more. */
-async function othersHaveEnded({ locks, lockName, system }: Inside): Promise<void> {
+/** Ends the clients of a user in all tabs, and answers with the disk of this one, which stays open. */
+export async function endAll({ disk, closeOthers, end }: Inside): Promise<Store> {
+  if (!disk) throw noDisk()
+  closeOthers()
+  await end()
+  return disk
+}
+
+/** Whoever led has let go of the lock: nothing is settled, and so left out of a file, any more. */
+export async function othersHaveEnded({ locks, lockName, system }: Inside): Promise<void> {
   const done = new AbortController()
   const waiting = locks.request(lockName, { signal: done.signal }, async () => done.abort())
   await sleep(system, othersMsMax, done.signal)
   done.abort()
   await waiting
+}
+
+/** Deletes the database. A deletion that is blocked may still happen later: no reason to lose what was saved from it. */
+export async function destroy(
+  { forget, onError }: Inside,
+  disk: Store,
+  isSaved: boolean,
+): Promise<void> {
+  forget()
+  try {
+    await disk.destroy()
+  } catch (error) {
+    if (!isSaved) throw error
+    onError(error)
+  }
 }
