@@ -7,7 +7,7 @@ type Tab = ReturnType<typeof openBench>
 const status = (tab: Tab) => tab.client.status.getSnapshot()
 
 /** Tabs of one database whose pages the test puts away and brings back. */
-function openTabs(count: number) {
+function openTabs(count: number, isSeen = true) {
   const disk = createDisk()
   const system = createTestSystem()
   const { locks, broadcast } = createTestTabs()
@@ -15,7 +15,7 @@ function openTabs(count: number) {
     let tell = (_isAway: boolean): void => undefined
     const hints = {
       listen: () => () => undefined,
-      isSeen: () => true,
+      isSeen: () => isSeen,
       onAway(told: (isAway: boolean) => void) {
         tell = told
         return () => (tell = () => undefined)
@@ -75,9 +75,29 @@ test('[T9] a tab that is put away while it waits is not given the lead; one that
   expect([status(b).leader, status(c).leader]).toEqual([true, false])
   await b.client.close()
   await c.system.advance(2_000)
-  expect([status(c).leader, status(c).link]).toEqual([false, 'connecting'])
+  expect([status(c).leader, status(c).link]).toEqual([false, 'paused'])
   c.client.resume()
   await c.system.advance(2_000)
   expect(status(c).leader).toBe(true)
   await c.client.close()
+})
+
+test('[L10] a paused tab says so whatever the link of another does, and says what that does once it is resumed, hidden too', async () => {
+  const [a, b] = openTabs(2, false)
+  if (!a || !b) throw new Error('two tabs')
+  const log = inventoryLog()
+  await a.greet(log)
+  b.client.pause()
+  await b.system.settle()
+  a.connection().drop()
+  await a.system.advance(2_000)
+  await a.greet(log)
+  expect([status(a).link, status(b).link]).toEqual(['online', 'paused'])
+  b.client.resume()
+  await b.system.settle()
+  expect([status(a).link, status(b).link]).toEqual(['online', 'online'])
+  a.client.pause()
+  await b.greet(log)
+  expect([status(a).link, status(b).link]).toEqual(['paused', 'online'])
+  for (const tab of [a, b]) await tab.client.close()
 })

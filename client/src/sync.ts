@@ -94,7 +94,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const onChanged = (): void => {
     if (!presence.isAway()) follow.ring()
   }
-  const tabs = openTabs({ ...ports, onWord }, onChanged)
+  const tabs = openTabs({ ...ports, onWord, isPaused: presence.isPaused }, onChanged)
   const onWritten = (): void => tabs.changed()
 
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
@@ -120,6 +120,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
       status.patch({ link, linkError: undefined, leader: false })
       await presence.back(signal)
       follow.ring()
+      tabs.ask()
     }
     // The others are to hear of what is being written.
     await ports.idle()

@@ -8,6 +8,8 @@ export interface Tabs {
   changed(): void
   /** To the tab that leads: the app has another token. To all: the user has signed out. */
   say(word: Word): void
+  /** Asks the leader how its link is. */
+  ask(): void
   /** Asks the leader for a sign of life. It answers from its message event, so a hidden tab is not late. */
   askLeader(signal: AbortSignal): Promise<boolean>
   close(): void
@@ -31,13 +33,15 @@ export interface TabsPorts {
   readonly broadcast: Broadcast
   readonly status: StatusCell
   readonly system: System
+  /** The app has paused this tab: how the leader's link is says nothing of it. */
+  readonly isPaused: () => boolean
   /** Another tab has said so. */
   readonly onWord: (word: Word) => void
 }
 
 /** Starts to talk and to listen. `onChanged` hears that another tab has written. */
 export function openTabs(
-  { broadcast, status, system, onWord }: TabsPorts,
+  { broadcast, status, system, isPaused, onWord }: TabsPorts,
   onChanged: () => void,
 ): Tabs {
   const post = (news: News): void => broadcast.post(news)
@@ -61,17 +65,19 @@ export function openTabs(
     if (news.type === 'reauth' || news.type === 'signOut') onWord(news.type)
     if (news.type !== 'link') return
     for (const hear of answered) hear()
-    if (!status.getSnapshot().leader) take(status, news)
+    if (!status.getSnapshot().leader && !isPaused()) take(status, news)
   })
-  post({ type: 'who' })
+  const ask = (): void => post({ type: 'who' })
+  ask()
   return {
+    ask,
     changed: () => post({ type: 'changed' }),
     say: (type) => post({ type }),
     async askLeader(signal) {
       const heard = new AbortController()
       const hear = (): void => heard.abort()
       answered.add(hear)
-      post({ type: 'who' })
+      ask()
       await sleep(system, answerMsMax, AbortSignal.any([signal, heard.signal]))
       answered.delete(hear)
       return heard.signal.aborted
