@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { signOut } from './sign-out.ts'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, createTestTabs } from './testing.ts'
 import { inventoryLog, openBench, received } from './testing/inventory.ts'
@@ -114,7 +115,7 @@ test('[E3] nothing is said to be lost where everything was synced, or where some
   const verdict = log.append(bench.submit().events)
   bench.connection().send({ type: 'verdicts', n: 1, verdicts: [verdict] }, log.deliver())
   await system.advance(1_000)
-  expect(witness.text).toBe(undefined)
+  expect(Object.keys(JSON.parse(witness.text ?? ''))).toEqual(['incarnation'])
   await bench.client.close()
   for (const text of [undefined, '', 'null', '{', '{"incarnation":7}']) {
     witness.text = text
@@ -140,4 +141,46 @@ test('[E3] a thousand events that come and go cost a few writes', async () => {
   expect(witness.writes).toBeLessThan(10)
   expect(JSON.parse(witness.text ?? '')).toMatchObject({ waiting: { events: 1_000 } })
   await client.close()
+})
+
+test('[E3] a tab that has missed a sign-out says nothing is lost when it is closed, next to the database that came after it too', async () => {
+  const witness = createWitness()
+  const { locks, broadcast } = createTestTabs()
+  const [disk, system] = [createDisk(), createTestSystem()]
+  const asleep = broadcast()
+  const open = (channel = broadcast()) =>
+    openBench({ system, disk, witness, locks, broadcast: channel })
+  const [a, b, c] = [open(), open(asleep), open(asleep)]
+  await system.settle()
+  await a.client.append(received(5))
+  await system.settle()
+  expect([status(b).pending, status(c).pending]).toEqual([1, 1])
+  asleep.isFrozen = true
+  const signingOut = signOut(a.client, { unsynced: 'discard' })
+  await system.advance(3_000)
+  await signingOut
+  await b.client.close()
+  expect(witness.text).toBe(undefined)
+  const next = openBench({ system, disk, witness })
+  await system.settle()
+  await c.client.close()
+  await next.client.close()
+  const last = openBench({ system, disk, witness })
+  await system.settle()
+  expect(status(last).lost).toBe(undefined)
+  await last.client.close()
+})
+
+test('[E2] what was still being written as a client closed is counted', async () => {
+  const witness = createWitness()
+  const system = createTestSystem()
+  const after = () => system.breathe()
+  const bench = openBench({ system, witness, after })
+  await system.settle()
+  const appending = bench.client.append(received(5))
+  await system.breathe()
+  await bench.client.close()
+  await appending
+  expect(JSON.parse(witness.text ?? '')).toMatchObject({ waiting: { events: 1 } })
+  expect(system.timers()).toBe(0)
 })

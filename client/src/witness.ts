@@ -11,7 +11,7 @@ import type { Store } from './store/store.ts'
 /** A text of some 200 characters that outlives the database: `localStorage`, or a file. */
 export interface Witness {
   read(): string | undefined
-  /** Nothing is to be remembered any more where there is no text. */
+  /** Nothing is to be remembered any more where there is no text: no tab writes again before it is loaded. */
   write(text: string | undefined): void
 }
 
@@ -64,19 +64,23 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
   let cancel: Cancel | undefined
   let isAsked = false
 
-  const write = (lost = recall(witness)?.lost): void => {
-    const { pending: events, oldestPendingAt: since } = status.getSnapshot()
-    if (incarnation === undefined) return
+  const remember = (memory: Memory): void => witness.write(JSON.stringify(memory))
+  const write = (): void => {
+    const { pending: events, oldestPendingAt: since, lost: said } = status.getSnapshot()
+    const memory = recall(witness)
+    // Somebody has deleted this database on purpose, and another may have come: nobody is to miss it.
+    if (!memory || memory.incarnation !== incarnation) return
+    const { lost } = memory
     const here = events > 0 ? { events, since: since ?? system.now() } : undefined
-    const waiting = replica.isLoaded ? here : sum(before, here)
-    const memory: Memory = { incarnation, waiting, lost }
-    witness.write(waiting || lost ? JSON.stringify(memory) : undefined)
+    remember({ incarnation, waiting: replica.isLoaded ? here : sum(before, here), lost })
     // What was read again is another object; only another loss is news.
-    if (!isSame(lost, status.getSnapshot().lost)) status.patch({ lost })
+    if (!isSame(lost, said)) status.patch({ lost })
   }
   const writeSoon = (): void => {
     if (cancel) return
     write()
+    // What was being written as the life ended comes after that, and at once.
+    if (signal.aborted) return
     cancel = system.after(everyMs, () => {
       cancel = undefined
       write()
@@ -99,10 +103,10 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
       ports.onError(error)
     }
   }
-  const stop = status.subscribe(look)
+  status.subscribe(look)
   signal.addEventListener('abort', () => {
-    stop()
     cancel?.()
+    cancel = undefined
     write()
   })
   void begin()
@@ -110,12 +114,9 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
     acknowledge: () => {
       status.patch({ lost: undefined })
       const memory = recall(witness)
-      if (memory) witness.write(JSON.stringify({ ...memory, lost: undefined }))
+      if (memory) remember({ ...memory, lost: undefined })
     },
-    forget: () => {
-      incarnation = undefined
-      witness.write(undefined)
-    },
+    forget: () => witness.write(undefined),
   }
 
   /** Before the first write the database is compared with the one that was remembered. */
@@ -128,7 +129,7 @@ export function openWitness(ports: WitnessPorts, signal: AbortSignal): Watch {
       before = isOther ? undefined : memory?.waiting
       const lost = isOther ? sum(memory.lost, memory.waiting) : memory?.lost
       incarnation = identity.incarnation
-      if (isOther && lost) witness.write(JSON.stringify({ incarnation, lost } satisfies Memory))
+      remember({ incarnation, waiting: before, lost })
       status.patch({ lost })
       write()
     } catch (error) {
