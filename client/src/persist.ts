@@ -11,8 +11,9 @@ export interface PersistPorts {
 const backoff = { firstMs: 250, maxMs: 10_000 }
 
 /**
- * Runs `job` until the disk takes it. Answers nothing where `signal` aborted before. What is not the disk's
- * doing is thrown on.
+ * Runs `job` until the disk takes it. Answers nothing where `signal` aborted before. Whatever has a code is
+ * told and tried again, a stored line that cannot be read too: to go on without it would be to lose it. Only
+ * what has none, a programmer's error, is thrown on.
  */
 export async function persist<Result>(
   { system, onStorage }: PersistPorts,

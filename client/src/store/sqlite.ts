@@ -1,7 +1,8 @@
 /**
  * A store in a SQLite file, for Node: the same client in a kiosk, a gateway at the edge, a command line.
- * Several processes may open one file, as tabs share a database. What an append has resolved for
- * survives a loss of power (`synchronous=FULL`).
+ * Several processes may open one file, and what they append gets one order. To the gateway they are one device,
+ * of which one may be connected: unless their clients are handed `locks` that they share, only one should have
+ * a client. What an append has resolved for survives a loss of power (`synchronous=FULL`).
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import {
