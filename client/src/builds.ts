@@ -101,7 +101,7 @@ export class Builds {
 
   /** Shows what has been folded anew. */
   complete(): void {
-    assert(this.#next, 'something is being folded anew')
+    assert(this.#next)
     this.#shown = this.#next
     this.#next = undefined
     this.#isOther = false

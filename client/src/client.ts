@@ -152,16 +152,11 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   let limits: Limits = defaultLimits
   const preparing = { system, scope, user, topics: topics.known, limits: () => limits }
   const deciding = { ...preparing, replica, views }
+  const tab = { ...ports, ...lease, replica, status, system, logs, onError }
   const sync = disk
     ? openSync(
         {
-          ...ports,
-          ...lease,
-          replica,
-          status,
-          system,
-          logs,
-          onError,
+          ...tab,
           url: options.url,
           token: options.token,
           user: options.token && user,
@@ -173,12 +168,8 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
         life.signal,
       )
     : inertSync
-  const watch: Watch | undefined =
-    disk &&
-    openWitness(
-      { ...ports, store, replica, status, system, onError, onStorage: sync.onStorage },
-      life.signal,
-    )
+  const { onStorage, catchUp, discard, pause, resume, reauth } = sync
+  const watch: Watch | undefined = disk && openWitness({ ...tab, onStorage }, life.signal)
   const end = async (): Promise<void> => {
     life.abort()
     await sync.ended
@@ -189,7 +180,6 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
   }
   if (ports.isShared) takeOver(ports.lockName, () => void close().catch(onError), life.signal)
   const writer = openWriter({ ...sync, ...preparing, store, replica }, life.signal)
-  const { catchUp } = sync
   const lookup = { store, replica, logs, catchUp }
   const execute = openExecute({ ...sync, ...deciding, writer })
   const handles = views.map((view) => [
@@ -199,7 +189,6 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     ),
   ])
   const { getSnapshot, getInitialSnapshot, subscribe } = replica.refused
-  const discard = (...ids: readonly EventId[]): Promise<void> => sync.discard(ids)
   const client: Client<M> = {
     append: openAppend(preparing, writer),
     model: Object.fromEntries(handles) as ModelHandles<M>,
@@ -207,27 +196,14 @@ export function createClient<const M extends Models = Record<never, AnyModel>>(
     refused: { getSnapshot, getInitialSnapshot, subscribe, discard } as Client<M>['refused'],
     verdict: (id) => findVerdict(lookup, id) as ReturnType<Client<M>['verdict']>,
     entries: (topic, after = 0) => readEntries(lookup, { topic, scope }, after),
-    pause: () => sync.pause(),
-    resume: () => sync.resume(),
-    reauth: () => sync.reauth(),
+    pause,
+    resume,
+    reauth,
     acknowledgeLoss: () => watch?.acknowledge(),
     close,
   }
-  const { locks, lockName } = ports
-  setInside(client, {
-    ...lookup,
-    ...deciding,
-    locks,
-    lockName,
-    disk,
-    writer,
-    onWritten: () => sync.onWritten(),
-    onGap: () => sync.onGap(),
-    closeOthers: () => sync.closeOthers(),
-    end,
-    forget: () => watch?.forget(),
-    onError,
-  })
+  const forget = (): void => watch?.forget()
+  setInside(client, { ...tab, ...sync, ...lookup, ...deciding, disk, writer, end, forget })
   return client
 }
 

@@ -124,7 +124,8 @@ export function decideOn(
   const pending = ports.replica.outbox.pendingOn({ topic: view.topic, stream: key }, except)
   const after = pending.at(-1)
   const command = (view.model.commands as Record<string, Command>)[name]
-  assert(command, 'viewOf has looked for the command')
+  // `viewOf` has looked for it.
+  assert(command)
   const emit = view.model.topic.stream(key)
   const decided = guard(view, { model, command: name }, () =>
     decide(command, view.stateFor(key, except), input, emit),

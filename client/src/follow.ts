@@ -5,7 +5,7 @@
 import { Doorbell, type EventId } from '@tidemark/shared'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Gone, Replica } from './replica.ts'
-import { type FoundEntry, searchEntries } from './search.ts'
+import { findAccepted } from './search.ts'
 import type { Store } from './store/store.ts'
 import type { Turns } from './turns.ts'
 
@@ -51,13 +51,9 @@ export function openFollow(ports: FollowPorts, signal: AbortSignal): Follow {
 
   /** Another tab's link has heard the verdict: whoever waits for it here is told. */
   async function tell({ id, ...log }: Gone): Promise<void> {
-    const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
-    const accepted =
-      (await store.accepted(id)) ?? (await searchEntries(store, log, id, isIt)).find(isIt)?.entry
+    const accepted = await findAccepted(store, [log], id)
     untold.delete(id)
-    if (!accepted) return
-    const { position, revision } = accepted
-    replica.answered(id, { type: 'accepted', position, revision })
+    if (accepted) replica.answered(id, accepted)
   }
 
   async function run(): Promise<void> {

@@ -1,18 +1,16 @@
 /** Answers about the past, from the disk. */
 import {
   type Denial,
-  type Entry,
   type EntryOf,
   type EventId,
   type LogName,
   parseEntry,
   type Position,
   type Topic,
-  type Verdict,
 } from '@tidemark/shared'
 import type { Outcome } from './append.ts'
 import type { Replica } from './replica.ts'
-import { type FoundEntry, searchEntries } from './search.ts'
+import { findAccepted } from './search.ts'
 import type { Store } from './store/store.ts'
 
 /**
@@ -62,22 +60,5 @@ export async function findVerdict(ports: LookupPorts, id: EventId): Promise<Know
   if (fate?.type === 'superseded') return { type: 'superseded', by: fate.by }
   if (fate?.refusal) return { type: 'refused', refusal: fate.refusal }
   if (fate) return { type: 'withdrawn' }
-  const accepted = await store.accepted(id)
-  if (accepted) return toAccepted(accepted)
-  for (const log of logs) {
-    const entry = await findEntry(store, log, id)
-    if (entry) return toAccepted(entry)
-  }
-  return { type: 'unknown' }
-}
-
-const toAccepted = ({ position, revision }: { position: Position; revision: number }): Verdict => ({
-  type: 'accepted',
-  position,
-  revision,
-})
-
-async function findEntry(store: Store, log: LogName, id: EventId): Promise<Entry | undefined> {
-  const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
-  return (await searchEntries(store, log, id, isIt)).find(isIt)?.entry
+  return (await findAccepted(store, logs, id)) ?? { type: 'unknown' }
 }

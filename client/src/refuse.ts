@@ -32,7 +32,8 @@ export function refuseBatch(
   const dependents = resting.flatMap((each) => each.events.map(({ id }) => id))
   return events.map(({ id }, at) => {
     const line = row.lines[at]
-    assert(line !== undefined, 'a pending batch has a line for each event')
+    // A pending batch has one for each event.
+    assert(line !== undefined)
     return {
       topic,
       scope,

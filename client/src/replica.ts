@@ -409,7 +409,8 @@ export class Replica {
 
   #logOf(log: LogName): LogState {
     const state = this.#logs.get(logKey(log))
-    assert(state, 'only logs that are read are loaded and applied')
+    // Only logs that are read are loaded and applied.
+    assert(state)
     return state
   }
 

@@ -52,7 +52,7 @@ export interface Sync {
   catchUp(): Promise<void>
   /** Resolves when all models have been folded. */
   built(): Promise<void>
-  discard(ids: readonly EventId[]): Promise<void>
+  discard(...ids: readonly EventId[]): Promise<void>
   pause(): void
   resume(): void
   /** The app has another token: the tab that leads asks for it. */
@@ -135,7 +135,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     onStorage,
     catchUp: () => follow.catchUp(),
     built: () => states.built(),
-    discard: (ids) =>
+    discard: (...ids) =>
       turns(async () => {
         await store.discard(ids)
         replica.discarded(ids)

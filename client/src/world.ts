@@ -1,5 +1,5 @@
 /** What a browser, or Node, brings along: the default for each port that an app does not hand over. */
-import type { Broadcast, Locks } from '@tidemark/shared'
+import type { Broadcast, Cancel, Locks } from '@tidemark/shared'
 import type { Hints } from './hints.ts'
 import type { Witness } from './witness.ts'
 
@@ -58,38 +58,39 @@ export function webBroadcast(name: string): Broadcast {
   }
 }
 
+/** Listens in a page, until the answer is called. On a server nothing ever happens. */
+function inPage(listen: (stop: AbortController) => void): Cancel {
+  const stop = new AbortController()
+  if (typeof window !== 'undefined' && typeof document !== 'undefined') listen(stop)
+  return () => stop.abort()
+}
+
 /** The events of window and document that say something about the network or about being looked at. */
 export const webHints: Hints = {
-  listen(hinted) {
-    if (typeof window === 'undefined' || typeof document === 'undefined') return () => undefined
-    const seen = (): void => {
-      if (document.visibilityState === 'visible') hinted()
-    }
-    const stop = new AbortController()
-    const { signal } = stop
-    for (const name of ['online', 'offline', 'pageshow']) {
-      window.addEventListener(name, hinted, { signal })
-    }
-    document.addEventListener('visibilitychange', seen, { signal })
-    return () => stop.abort()
-  },
+  listen: (hinted) =>
+    inPage(({ signal }) => {
+      const seen = (): void => {
+        if (document.visibilityState === 'visible') hinted()
+      }
+      for (const name of ['online', 'offline', 'pageshow']) {
+        addEventListener(name, hinted, { signal })
+      }
+      document.addEventListener('visibilitychange', seen, { signal })
+    }),
   isSeen: () => typeof document === 'undefined' || document.visibilityState === 'visible',
-  onAway(told) {
-    if (typeof window === 'undefined' || typeof document === 'undefined') return () => undefined
-    const left = (): void => told(true)
-    const back = (): void => told(false)
-    // A page that is closed and not kept needs nothing of this.
-    const hidden = ({ persisted }: PageTransitionEvent): void => {
-      if (persisted) left()
-    }
-    const stop = new AbortController()
-    const { signal } = stop
-    window.addEventListener('pagehide', hidden, { signal })
-    window.addEventListener('pageshow', back, { signal })
-    document.addEventListener('freeze', left, { signal })
-    document.addEventListener('resume', back, { signal })
-    return () => stop.abort()
-  },
+  onAway: (told) =>
+    inPage(({ signal }) => {
+      const left = (): void => told(true)
+      const back = (): void => told(false)
+      // A page that is closed and not kept needs nothing of this.
+      const hidden = ({ persisted }: PageTransitionEvent): void => {
+        if (persisted) left()
+      }
+      addEventListener('pagehide', hidden, { signal })
+      addEventListener('pageshow', back, { signal })
+      document.addEventListener('freeze', left, { signal })
+      document.addEventListener('resume', back, { signal })
+    }),
 }
 
 /** Nobody remembers: for stores that no browser throws away. */

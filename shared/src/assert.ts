@@ -1,7 +1,7 @@
 /** Checks for mistakes of our own. They stay on in production: a wrong assumption must stop, not spread. */
 
-/** Throws when `condition` is false. `why` says what must hold, as a sentence. */
-export function assert(condition: unknown, why: string): asserts condition {
+/** Throws when `condition` is false. `why` says what must hold, as a sentence, where a caller can break it. */
+export function assert(condition: unknown, why = 'a mistake of ours'): asserts condition {
   if (!condition) throw new Error(`Assertion failed: ${why}`)
 }
 

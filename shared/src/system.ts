@@ -81,7 +81,7 @@ const derivedMax = 2 ** 24
  * it sorts by time as the others do, and no hash has to be in the bundle.
  */
 export function deriveUuid(id: string, n: number): string {
-  assert(Number.isInteger(n) && n >= 0 && n < derivedMax, 'n is a whole number below 2^24')
+  assert(Number.isInteger(n) && n >= 0 && n < derivedMax, `${n} is no place`)
   const digits = n.toString(16).padStart(6, '0')
   return `${id.slice(0, 14)}8${digits.slice(0, 3)}-${id[19]}${digits.slice(3)}${id.slice(23)}`
 }
