@@ -111,8 +111,8 @@ const coreBugs: readonly Bug[] = [
     edits: [
       {
         file: 'client/src/apply.ts',
-        find: 'await store.apply(pages.map(toPage), settled, refused)',
-        replace: 'await store.apply(pages.map(toPage), settled, refused).catch(() => true)',
+        find: 'await store.apply(pages, settled, refused)',
+        replace: 'await store.apply(pages, settled, refused).catch(() => true)',
       },
       {
         file: 'client/src/store/memory.ts',
@@ -128,8 +128,8 @@ const coreBugs: readonly Bug[] = [
     name: 'entries and the rows that they settle in two transactions',
     edits: one(
       'client/src/apply.ts',
-      'if (!(await store.apply(pages.map(toPage), settled, refused))) return false',
-      `if (!(await store.apply(pages.map(toPage), [], refused))) return false
+      'if (!(await store.apply(pages, settled, refused))) return false',
+      `if (!(await store.apply(pages, [], refused))) return false
         await store.settle({ seqs: settled, refused: [], accepted: [] })`,
     ),
     caughtBy: ['I9'],

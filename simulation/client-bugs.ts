@@ -35,8 +35,8 @@ export const clientBugs: readonly Bug[] = [
     edits: [
       {
         file: 'client/src/submit.ts',
-        find: '...(after !== undefined && { after }),',
-        replace: '',
+        find: '  size: lines.length,\n  after,',
+        replace: '  size: lines.length,',
       },
       {
         file: 'client/src/submit.ts',
