@@ -4,6 +4,15 @@ import type { Outcome, Settled } from './append.ts'
 
 type AnyOutcome = Outcome<Denial>
 
+/** It was accepted, and where. */
+export type AcceptedOutcome = Extract<Outcome, { readonly type: 'accepted' }>
+
+/** What is told of an event by its entry, or by what else says where it was accepted. */
+export const toAccepted = ({
+  position,
+  revision,
+}: Omit<AcceptedOutcome, 'type'>): AcceptedOutcome => ({ type: 'accepted', position, revision })
+
 /** Who waits for what becomes of a batch. */
 interface Waiter {
   readonly ids: readonly EventId[]

@@ -144,7 +144,8 @@ export class Redecide {
     if (!first || !decision) throw new TidemarkError('BAD_EVENT', { reason: 'no command' })
     const attempt = decision.attempt + 1
     if (attempt >= attemptsMax) return { id: first.id, refusal }
-    const decided = this.#attempt({ ...decision, attempt }, tiesOf(first), this.#doubted(first))
+    // Where the events of an attempt belong, those of the next do too.
+    const decided = this.#attempt({ ...decision, attempt }, first, this.#doubted(first))
     return 'batch' in decided ? decided : { id: first.id, refusal: decided }
   }
 
@@ -179,10 +180,3 @@ export class Redecide {
 }
 
 const streamOf = ({ topic, events }: PendingBatch): string => `${topic}/${events[0]?.stream ?? ''}`
-
-/** What the events of an attempt say of where they belong, the next says too. */
-const tiesOf = ({ causationId, correlationId, traceparent }: Ties): Ties => ({
-  causationId,
-  correlationId,
-  traceparent,
-})

@@ -20,7 +20,7 @@ import type { Outcome, Settled } from './append.ts'
 import { type Cell, createCell } from './live.ts'
 import type { ModelView } from './model-view.ts'
 import { Outbox, type PendingBatch } from './outbox.ts'
-import { Outcomes } from './outcomes.ts'
+import { Outcomes, toAccepted } from './outcomes.ts'
 import type { StatusCell } from './status.ts'
 import type {
   AnyRefused,
@@ -302,9 +302,7 @@ export class Replica {
     for (const seq of seqs) this.#remove(seq)
     if (refused.length > 0) this.#list(refused)
     for (const each of refused) if (isFinal(each)) this.#refuse(each)
-    for (const { id, position, revision } of accepted) {
-      this.#done(id, { type: 'accepted', position, revision })
-    }
+    for (const each of accepted) this.#done(each.id, toAccepted(each))
     this.#publish()
   }
 
@@ -421,9 +419,8 @@ export class Replica {
   #fold(log: LogName, entries: readonly Entry[]): void {
     for (const model of this.#models) if (model.topic === log.topic) model.fold(entries)
     for (const entry of entries) {
-      const { id, position, revision } = entry
-      this.#removeEvent(id)
-      this.#done(id, { type: 'accepted', position, revision })
+      this.#removeEvent(entry.id)
+      this.#done(entry.id, toAccepted(entry))
     }
   }
 

@@ -1,12 +1,6 @@
 /** The entries on the disk: all of a log, and those that have to do with one event. */
-import {
-  type Entry,
-  type EventId,
-  type LogName,
-  parseEntry,
-  type Position,
-  type Verdict,
-} from '@tidemark/shared'
+import { type Entry, type EventId, type LogName, parseEntry, type Position } from '@tidemark/shared'
+import { type AcceptedOutcome, toAccepted } from './outcomes.ts'
 import type { Store } from './store/store.ts'
 
 /** What one step reads, in bytes. */
@@ -59,21 +53,13 @@ export async function findAccepted(
   store: Store,
   logs: readonly LogName[],
   id: EventId,
-): Promise<AcceptedVerdict | undefined> {
+): Promise<AcceptedOutcome | undefined> {
   const accepted = await store.accepted(id)
-  if (accepted) return toVerdict(accepted)
+  if (accepted) return toAccepted(accepted)
   const isIt = ({ entry }: FoundEntry): boolean => entry.id === id
   for (const log of logs) {
     const found = (await searchEntries(store, log, id, isIt)).find(isIt)
-    if (found) return toVerdict(found.entry)
+    if (found) return toAccepted(found.entry)
   }
   return undefined
 }
-
-type AcceptedVerdict = Extract<Verdict, { readonly type: 'accepted' }>
-
-const toVerdict = ({ position, revision }: Omit<AcceptedVerdict, 'type'>): AcceptedVerdict => ({
-  type: 'accepted',
-  position,
-  revision,
-})

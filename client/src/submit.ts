@@ -22,6 +22,7 @@ import { persist } from './persist.ts'
 import { Redecide, type RedecidePorts } from './redecide.ts'
 import { type Reason, refuseBatch } from './refuse.ts'
 import { inOrder, type PendingBatch } from './outbox.ts'
+import { toAccepted } from './outcomes.ts'
 import type { Session } from './session.ts'
 import { settle, type SettlePorts } from './settle.ts'
 import type { StatusCell } from './status.ts'
@@ -340,9 +341,7 @@ export class Submit {
       const revision = revisions[at] ?? 0
       return { topic, scope, id, position: (position + at) as Position, revision }
     })
-    for (const { id, position: at, revision } of accepted) {
-      this.#ports.replica.answered(id, { type: 'accepted', position: at, revision })
-    }
+    for (const each of accepted) this.#ports.replica.answered(each.id, toAccepted(each))
     return this.#ports.replica.reads(row) ? [] : accepted
   }
 
