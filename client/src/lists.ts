@@ -2,14 +2,14 @@
  * Lists of a model's states. Where all states are in memory they are arranged there; where they are not,
  * the disk answers with those that come first, and what memory knows better is arranged among them.
  */
-import { assert, type Cancel, type IndexValue } from '@tidemark/shared'
+import { type Cancel, type IndexValue, TidemarkError } from '@tidemark/shared'
 import type { Cells } from './cells.ts'
 import { type Live, Listeners } from './live.ts'
 import type { PresentState } from './models.ts'
 import { compareValues, isWithin, type Range } from './order.ts'
 import type { StateRange, StateRow, Want } from './store/store.ts'
 
-/** A value, or a range with both ends included. */
+/** A value, or a range with both ends included. In one whose end comes before its beginning there is nothing. */
 export type Condition = IndexValue | Range
 
 /**
@@ -22,7 +22,7 @@ export interface ListQuery<Index extends string = string> {
   /** An index of the model; the keys unless said otherwise. What is equal there is in the order of the keys. */
   readonly orderBy?: Index
   readonly descending?: boolean
-  /** How many states at most. */
+  /** How many states at most: a whole number from 0 on, or `Infinity`. */
   readonly limit?: number
 }
 
@@ -88,10 +88,7 @@ export class ListView implements LiveList<unknown> {
   #want: Want | undefined
 
   constructor(source: ListSource, query: ListQuery) {
-    const { where = {}, orderBy } = query
-    for (const name of [...Object.keys(where), ...(orderBy === undefined ? [] : [orderBy])]) {
-      assert(source.indexNames.has(name), `the model has no index ${name}`)
-    }
+    checkQuery(source.indexNames, query)
     this.#source = source
     this.#query = query
     this.#listeners = new Listeners((error) => source.onError(error))
@@ -239,6 +236,30 @@ export class ListView implements LiveList<unknown> {
     return { index: name, ...range, descending, rowsMax: isAll ? Infinity : rowsMax }
   }
 }
+
+/** Throws `QUERY_INVALID`: a disk that cannot answer a list would not tell of anything else either. */
+function checkQuery(
+  known: ReadonlySet<string>,
+  { where = {}, orderBy, limit = Infinity }: ListQuery,
+): void {
+  const reject = (reason: string): never => {
+    throw new TidemarkError('QUERY_INVALID', { reason })
+  }
+  const names = Object.keys(where)
+  if (orderBy !== undefined) names.push(orderBy)
+  for (const name of names) if (!known.has(name)) reject(`no index ${name}`)
+  for (const condition of Object.values(where)) {
+    const { from, to } = toRange(condition)
+    if (![from, to].every(isComparable)) reject('neither a number nor a string')
+  }
+  const isCount = limit === Infinity || (Number.isSafeInteger(limit) && limit >= 0)
+  if (!isCount) reject(`limit ${limit}`)
+}
+
+const isComparable = (value: unknown): boolean =>
+  typeof value === 'number'
+    ? !Number.isNaN(value)
+    : value === undefined || typeof value === 'string'
 
 function toRange(condition: Condition | undefined): Range {
   return typeof condition === 'object' ? condition : { from: condition, to: condition }

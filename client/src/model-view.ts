@@ -236,7 +236,7 @@ export class ModelView {
   #list(query: ListQuery): ListView {
     const { where = {}, orderBy, descending, limit } = query
     const conditions = Object.entries(where).sort(([a], [b]) => compareValues(a, b))
-    const name = JSON.stringify([conditions, orderBy, descending, limit])
+    const name = JSON.stringify([conditions, orderBy, descending, limit], unmistakable)
     let list = this.#lists.get(name)
     if (!list) this.#lists.set(name, (list = new ListView(this.#source, query)))
     return list
@@ -337,6 +337,10 @@ export class ModelView {
 }
 
 const loading = (key: string): Snapshot<unknown> => ({ status: 'loading', key, pending: 0 })
+
+/** JSON has no word for a number that is not finite. */
+const unmistakable = (_name: string, value: unknown): unknown =>
+  typeof value === 'number' ? [`${value}`] : value
 
 const isPresent = (snapshot: Snapshot<unknown>): snapshot is PresentState<unknown> =>
   snapshot.status === 'present' || snapshot.status === 'rebuilding'

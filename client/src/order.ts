@@ -13,6 +13,10 @@ export function compareValues(a: IndexValue, b: IndexValue): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
+/** Does no value lie within a range? */
+export const isEmpty = ({ from, to }: Range): boolean =>
+  from !== undefined && to !== undefined && compareValues(from, to) > 0
+
 /** Is a value within a range? */
 export const isWithin = (value: IndexValue, { from, to }: Range): boolean =>
   (from === undefined || compareValues(value, from) >= 0) &&

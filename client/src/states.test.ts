@@ -524,6 +524,50 @@ test('[M13] a list with a limit is right when what has moved into it has left me
   await bench.client.close()
 })
 
+test('[M13] a list whose range is empty or mixed, or whose limit is 0, is ready in whole and in part', async () => {
+  const { disk } = await filledDisk(30, 10)
+  for (const keysInMemoryMax of [1_000, 3]) {
+    const { bench, models } = open(disk, { keysInMemoryMax })
+    const keysOf = async (query: ListQuery) => {
+      const list = models.stock.list(query)
+      const stop = list.subscribe(() => undefined)
+      list.getSnapshot()
+      await bench.system.settle()
+      const { status, items } = list.getSnapshot()
+      stop()
+      return [status, ...items.map(({ key }) => key)]
+    }
+    await bench.client.append(received(1, 'sku-1'))
+    for (const onHand of [{ from: 4, to: 3 }, { from: '', to: 4 }, { from: Infinity }]) {
+      expect(await keysOf({ where: { onHand } })).toEqual(['ready'])
+    }
+    expect(await keysOf({ limit: 0 })).toEqual(['ready'])
+    expect(await keysOf({ where: { onHand: { from: 4, to: '' } } })).toEqual(['ready', 'sku-1'])
+    expect(await keysOf({ where: { onHand: { from: -Infinity } }, limit: Infinity })).toHaveLength(
+      11,
+    )
+    await bench.client.close()
+    disk.outbox.clear()
+  }
+})
+
+test('[M13] a query that no index can answer is rejected at the call, and not taken for another', () => {
+  const { bench, models } = open(createDisk())
+  models.stock.list()
+  const value = null as never
+  const queries: readonly ListQuery[] = [
+    ...[NaN, -1, 1.5].map((limit) => ({ limit })),
+    ...[NaN, { from: NaN }, { to: value }].map((onHand) => ({ where: { onHand } })),
+    { where: { colour: 1 } },
+  ]
+  for (const query of queries) {
+    expect(() => models.stock.list(query)).toThrow(
+      expect.objectContaining({ code: 'QUERY_INVALID' }) as Error,
+    )
+  }
+  void bench.client.close()
+})
+
 test('[M13] the indexes of a model are known to the compiler, and to the list', () => {
   const { bench, models } = open(createDisk())
   expect(() => models.stock.list({ orderBy: 'colour' })).toThrow('no index colour')

@@ -119,16 +119,11 @@ export class DexieDatabase {
     durability: Durability = 'relaxed',
   ): Promise<Result> {
     const tx = await this.#begin(stores, mode, durability)
-    return new Promise((resolve, reject) => {
-      let fault: TidemarkError | undefined
-      const fail = (error: TidemarkError): void => {
-        fault = error
-        tx.abort()
-      }
-      const read = issue(tx, fail)
-      tx.oncomplete = () => resolve(read())
-      tx.onabort = () => reject(fault ?? toTidemarkError(tx.error))
-    })
+    try {
+      return (await settled(tx, issue))()
+    } catch (error) {
+      throw isTidemarkError(error) ? error : toLost(error)
+    }
   }
 
   async #begin(
@@ -207,6 +202,28 @@ export class DexieDatabase {
     this.#db.close()
     throw new TidemarkError('STORE_DELETED')
   }
+}
+
+/** Issues the requests of a transaction, and waits for it to complete. Where that throws, none of them takes place. */
+function settled<Read>(
+  tx: IDBTransaction,
+  issue: (tx: IDBTransaction, fail: Fail) => Read,
+): Promise<Read> {
+  return new Promise((resolve, reject) => {
+    let fault: TidemarkError | undefined
+    const fail = (error: TidemarkError): void => {
+      fault = error
+      tx.abort()
+    }
+    tx.onabort = () => reject(fault ?? toTidemarkError(tx.error))
+    try {
+      const read = issue(tx, fail)
+      tx.oncomplete = () => resolve(read)
+    } catch (error) {
+      reject(error)
+      tx.abort()
+    }
+  })
 }
 
 /** The one place where names of the platform's and Dexie's errors are read. */

@@ -1,5 +1,6 @@
 /** The states of models in IndexedDB: a record for each key, found by an index that holds all values of all builds. */
 import { type IndexValue, type Position, TidemarkError } from '@tidemark/shared'
+import { isEmpty } from '../order.ts'
 import { outlived } from './builds.ts'
 import type { Checkpoint, StateRange, StateRow, Store, Want } from './store.ts'
 
@@ -11,6 +12,9 @@ interface StateRecord extends Omit<StateRow, 'indexed'> {
 
 /** Greater than every number and text in the order of IndexedDB. */
 const greatest: IDBValidKey = []
+
+/** IndexedDB counts no further. */
+const countMax = 2 ** 32 - 1
 
 /** How far the builds are. */
 export function readCheckpoints(tx: IDBTransaction): () => readonly Checkpoint[] {
@@ -78,6 +82,8 @@ function readRange(
   build: string,
   { index, from, to, descending, rowsMax }: StateRange,
 ): () => readonly StateRow[] {
+  // IndexedDB has no range that is empty, and takes a count of 0 for none.
+  if (isEmpty({ from, to }) || rowsMax === 0) return () => []
   const source = index === undefined ? states : states.index('by')
   const place = index === undefined ? [build] : [build, index]
   const wanted = range.bound(from === undefined ? place : [...place, from], [
@@ -85,7 +91,7 @@ function readRange(
     to ?? greatest,
   ])
   if (!descending) {
-    const count = Number.isFinite(rowsMax) ? rowsMax : undefined
+    const count = rowsMax > countMax ? undefined : rowsMax
     const found = source.getAll(wanted, count) as IDBRequest<StateRecord[]>
     return () => found.result.map(toRow)
   }

@@ -36,6 +36,28 @@ test('[A1] an append whose requests succeed and whose transaction aborts is reje
   expect((await store.load(nothing, 1)).rows).toHaveLength(1)
 })
 
+test('[A1] a call of which a part cannot be stored is rejected with a code, and none of it is there', async () => {
+  const store = dexieStore({ name: 'uncloneable', indexedDB: new IDBFactory(), IDBKeyRange })
+  await store.append([{ ...log, lines: ['{}'] }])
+  const refused = (id: string, details: unknown) =>
+    ({ ...log, id, line: '{}', refusal: { code: 'BAD_EVENT', details }, refusedAt: 1 }) as never
+  const settlement = { seqs: [1], refused: [refused('a', {}), refused('b', () => 1)], accepted: [] }
+  await expect(store.settle(settlement)).rejects.toMatchObject({ code: 'STORAGE_LOST' })
+  const { rows, refused: left } = await store.load(nothing, 1)
+  expect([rows.length, left]).toEqual([1, []])
+})
+
+test('[A5] what was stored and cannot be read is said with a code, and nobody waits for ever', async () => {
+  const indexedDB = new IDBFactory()
+  const store = dexieStore({ name: 'damaged', indexedDB, IDBKeyRange })
+  await store.open()
+  const damaged = new Dexie('damaged', { indexedDB, IDBKeyRange })
+  await damaged.open()
+  await damaged.table('outbox').put({ seq: 1, batches: 'none' })
+  damaged.close()
+  await expect(store.load(nothing, 1)).rejects.toMatchObject({ code: 'STORAGE_LOST' })
+})
+
 test('[A6] a newer version of the app closes this one, which then writes nothing more', async () => {
   const indexedDB = new IDBFactory()
   const store = dexieStore({ name: 'upgraded', indexedDB, IDBKeyRange })

@@ -637,6 +637,54 @@ function checkStates(check: Checks): void {
     },
   )
 
+  check(
+    '[M7] a range that nothing lies in answers with nothing, and numbers come before strings',
+    async (store) => {
+      const rows = [stateRow('a', 10, 'red'), stateRow('b', 2), stateRow('c', 300, 'blue')]
+      const mixed = [...rows, { ...stateRow('d', 0), indexed: { onHand: 'none' } }]
+      await store.writeStates(at(4), undefined, mixed)
+      const range = (index: string | undefined, more: object): Want => ({
+        build: 'item@1',
+        range: { index, rowsMax: 100, ...more },
+      })
+      for (const descending of [false, true]) {
+        const inOrder = (...keys: readonly string[]) => (descending ? keys.toReversed() : keys)
+        expect(
+          await readStates(
+            store,
+            range('onHand', { descending, from: 10, to: 2 }),
+            range('colour', { descending, from: 'red', to: 'blue' }),
+            range('onHand', { descending, from: 'a', to: 5 }),
+            range('onHand', { descending, from: 5, to: 'z' }),
+            range('onHand', { descending, from: Infinity }),
+            range('onHand', { descending, to: Infinity }),
+            range('onHand', { descending, from: 'a' }),
+            range('onHand', { descending, rowsMax: 0 }),
+            range(undefined, { descending, rowsMax: 0 }),
+            range(undefined, { descending, rowsMax: Number.MAX_SAFE_INTEGER }),
+          ),
+        ).toEqual([
+          [],
+          [],
+          [],
+          inOrder('a', 'c', 'd'),
+          ['d'],
+          inOrder('b', 'a', 'c'),
+          ['d'],
+          [],
+          [],
+          inOrder('a', 'b', 'c', 'd'),
+        ])
+      }
+      expect(
+        await readStates(store, {
+          build: 'none',
+          range: { index: 'onHand', from: 2, to: 1, rowsMax: 9 },
+        }),
+      ).toEqual([undefined])
+    },
+  )
+
   check('[M7] a state is found by what it is now, and not by what it was', async (store) => {
     await store.writeStates(at(1), undefined, [stateRow('a', 1, 'red'), stateRow('b', 2, 'red')])
     await store.writeStates(at(2), 1 as Position, [stateRow('a', 1, 'blue'), stateRow('b', 2)])

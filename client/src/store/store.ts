@@ -157,6 +157,7 @@ export interface StateRow {
 export interface StateRange extends Range {
   readonly index?: string | undefined
   readonly descending?: boolean | undefined
+  /** A whole number, 0 too, or `Infinity`. */
   readonly rowsMax: number
 }
 
