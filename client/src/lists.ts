@@ -48,6 +48,8 @@ export interface ListSource {
   present(key: string): PresentState<unknown> | undefined
   indexed(state: unknown, index: string): IndexValue | undefined
   onWanted(): void
+  /** A list is read or listened to, or is not listened to any more. */
+  onUsed(list: ListView): void
   onError(error: unknown): void
 }
 
@@ -75,6 +77,8 @@ const spare = 64
 
 /** One query's list. */
 export class ListView implements LiveList<unknown> {
+  /** Its query, as text. */
+  readonly name: string
   readonly #source: ListSource
   readonly #query: ListQuery
   readonly #listeners: Listeners
@@ -87,14 +91,21 @@ export class ListView implements LiveList<unknown> {
   #isWanting = false
   #want: Want | undefined
 
-  constructor(source: ListSource, query: ListQuery) {
+  constructor(source: ListSource, name: string, query: ListQuery) {
     checkQuery(source.indexNames, query)
+    this.name = name
     this.#source = source
     this.#query = query
     this.#listeners = new Listeners((error) => source.onError(error))
   }
 
+  /** Does nobody listen? */
+  get isIdle(): boolean {
+    return this.#listeners.size === 0
+  }
+
   getSnapshot(): ListSnapshot {
+    if (this.isIdle) this.#source.onUsed(this)
     if (this.#isStale || !this.#snapshot) {
       const next = this.#arrange()
       if (!this.#snapshot || !isSame(this.#snapshot, next)) this.#snapshot = next
@@ -108,12 +119,17 @@ export class ListView implements LiveList<unknown> {
   }
 
   subscribe(changed: () => void): Cancel {
-    return this.#listeners.add(changed)
+    const stop = this.#listeners.add(changed)
+    this.#source.onUsed(this)
+    return () => {
+      stop()
+      this.#source.onUsed(this)
+    }
   }
 
   /** Is the state of this key to stay in memory? */
   isPinned(key: string): boolean {
-    return this.#listeners.size > 0 && this.#base?.keys.has(key) === true
+    return !this.isIdle && this.#base?.keys.has(key) === true
   }
 
   /** A state has changed. */
@@ -132,7 +148,7 @@ export class ListView implements LiveList<unknown> {
     this.#found = undefined
     this.#isStale = true
     this.#isWanting = false
-    if (this.#listeners.size > 0) this.#ask()
+    if (!this.isIdle) this.#ask()
   }
 
   /** What is to be read, or nothing. */

@@ -16,7 +16,7 @@ import { Builds } from './builds.ts'
 import type { Folding } from './cells.ts'
 import type { ExecuteOptions } from './execute.ts'
 import { type ListQuery, type ListSource, ListView } from './lists.ts'
-import { Listeners } from './live.ts'
+import { Idle, Listeners } from './live.ts'
 import type { LiveState, ModelHandle, PresentState, Snapshot } from './models.ts'
 import { compareValues } from './order.ts'
 import { Overlay } from './overlay.ts'
@@ -42,6 +42,10 @@ export interface ModelViewOptions {
   readonly onDegraded: () => void
 }
 
+/** How many lists, and how many keys, are remembered while nobody listens to them. */
+const idleListsMax = 50
+const idleKeysMax = 10_000
+
 /** One model's states, and those who look at them. */
 export class ModelView {
   readonly name: string
@@ -57,7 +61,11 @@ export class ModelView {
   readonly #handles = new Map<string, LiveState<unknown>>()
   readonly #snapshots = new Map<string, Snapshot<unknown>>()
   readonly #listeners = new Map<string, Listeners>()
-  readonly #lists = new Map<string, ListView>()
+  /** All that are kept up to date. */
+  readonly #lists = new Set<ListView>()
+  readonly #listOf = new Map<string, ListView>()
+  readonly #idleLists = new Idle<ListView>(idleListsMax, (list) => this.#dropList(list))
+  readonly #idleKeys = new Idle<string>(idleKeysMax, (key) => this.#dropKey(key))
   readonly #source: ListSource
   /** The keys to notify of. */
   #changed = new Set<string>()
@@ -125,7 +133,7 @@ export class ModelView {
     for (const key of changed) this.#listeners.get(key)?.notify()
     if (!this.#areListsChanged) return
     this.#areListsChanged = false
-    for (const list of this.#lists.values()) list.notify()
+    for (const list of this.#lists) list.notify()
   }
 
   /** Asks for the state of a key, which is then there after the next load. */
@@ -137,14 +145,14 @@ export class ModelView {
   /** What is to be read from the disk. */
   wants(): readonly Want[] {
     const { shown } = this.builds
-    const lists = shown ? [...this.#lists.values()].map((list) => list.wants(shown)) : []
+    const lists = shown ? [...this.#lists].map((list) => list.wants(shown)) : []
     return [...this.builds.wants(), ...lists.filter((want) => want !== undefined)]
   }
 
   /** Takes what was read, when memory is no older than the disk was. */
   take(want: Want, rows: readonly StateRow[] | undefined): void {
     this.builds.take(want, rows)
-    if (rows) for (const list of this.#lists.values()) list.take(want, rows)
+    if (rows) for (const list of this.#lists) list.take(want, rows)
     this.#areListsChanged = true
   }
 
@@ -191,6 +199,7 @@ export class ModelView {
       }
       this.#handles.set(key, handle)
     }
+    this.#idleKeys.note(key, !this.#listeners.has(key))
     return handle
   }
 
@@ -198,12 +207,20 @@ export class ModelView {
     let listeners = this.#listeners.get(key)
     if (!listeners) this.#listeners.set(key, (listeners = new Listeners(this.#onError)))
     const stop = listeners.add(changed)
+    this.#idleKeys.note(key, false)
     return () => {
       stop()
-      if (listeners.size === 0 && this.#listeners.get(key) === listeners) {
-        this.#listeners.delete(key)
-      }
+      if (listeners.size > 0 || this.#listeners.get(key) !== listeners) return
+      this.#listeners.delete(key)
+      this.#idleKeys.note(key, true)
     }
+  }
+
+  /** Nothing is known of a key that nobody has heard of: else its snapshot may be in a list. */
+  #dropKey(key: string): void {
+    this.#handles.delete(key)
+    const snapshot = this.#snapshots.get(key)
+    if (snapshot && !isPresent(snapshot)) this.#snapshots.delete(key)
   }
 
   #snapshot(key: string): Snapshot<unknown> {
@@ -237,9 +254,25 @@ export class ModelView {
     const { where = {}, orderBy, descending, limit } = query
     const conditions = Object.entries(where).sort(([a], [b]) => compareValues(a, b))
     const name = JSON.stringify([conditions, orderBy, descending, limit], unmistakable)
-    let list = this.#lists.get(name)
-    if (!list) this.#lists.set(name, (list = new ListView(this.#source, query)))
+    const list = this.#listOf.get(name) ?? new ListView(this.#source, name, query)
+    this.#useList(list)
     return list
+  }
+
+  /** One that was dropped may still be held, and comes back when it is used. */
+  #useList(list: ListView): void {
+    if (!this.#lists.has(list)) {
+      this.#lists.add(list)
+      if (!this.#listOf.has(list.name)) this.#listOf.set(list.name, list)
+      // It has not heard of what has changed meanwhile.
+      list.forget()
+    }
+    this.#idleLists.note(list, list.isIdle)
+  }
+
+  #dropList(list: ListView): void {
+    this.#lists.delete(list)
+    if (this.#listOf.get(list.name) === list) this.#listOf.delete(list.name)
   }
 
   #toSource(): ListSource {
@@ -255,6 +288,7 @@ export class ModelView {
       },
       indexed: (state, index) => this.#indexOf(state, index),
       onWanted: () => this.#onWanted(),
+      onUsed: (list) => this.#useList(list),
       onError: (error) => this.#onError(error),
     }
   }
@@ -263,14 +297,14 @@ export class ModelView {
     return (
       this.#overlay.has(key) ||
       this.#listeners.has(key) ||
-      [...this.#lists.values()].some((list) => list.isPinned(key))
+      [...this.#lists].some((list) => list.isPinned(key))
     )
   }
 
   #touch(key: string): void {
     this.#changed.add(key)
     this.#snapshots.delete(key)
-    for (const list of this.#lists.values()) list.touch(key)
+    for (const list of this.#lists) list.touch(key)
     this.#areListsChanged = true
   }
 
@@ -280,7 +314,7 @@ export class ModelView {
     this.#snapshots.clear()
     for (const key of this.#overlay.keys()) this.want(key)
     for (const key of this.#listeners.keys()) this.#changed.add(key)
-    for (const list of this.#lists.values()) list.forget()
+    for (const list of this.#lists) list.forget()
     this.#areListsChanged = true
   }
 
@@ -289,7 +323,7 @@ export class ModelView {
       this.#snapshots.delete(key)
       this.#handles.delete(key)
     }
-    for (const list of this.#lists.values()) list.forget()
+    for (const list of this.#lists) list.forget()
   }
 
   #toFolding(): Folding {

@@ -121,6 +121,45 @@ test('[F2] in StrictMode nothing is subscribed twice or left behind', async () =
   expect(listening).toBe(0)
 })
 
+test('[F2] more lists than are remembered, asked for where they are rendered, are rendered once for each change', async () => {
+  const client = openClient()
+  await receive(client, 'sku-1', 1)
+  const complaints: unknown[] = []
+  const spy = vi.spyOn(console, 'error').mockImplementation((...args) => complaints.push(args))
+  const renders = new Map<number, number>()
+  const Row = ({ limit }: { readonly limit: number }) => {
+    const { items } = useModel(client.model.item.list({ limit }))
+    const absent = useModel(client.model.item(`none-${limit}`), ({ status }) => status)
+    renders.set(limit, (renders.get(limit) ?? 0) + 1)
+    return h('li', null, `${absent} ${items[0]?.state.onHand}`)
+  }
+  const limits = Array.from({ length: 200 }, (_, index) => index + 1)
+  const rows = limits.map((limit) => h(Row, { key: limit, limit }))
+  let show: (isShown: boolean) => void = () => undefined
+  const App = () => {
+    const [isShown, setShown] = useState(true)
+    show = setShown
+    return isShown ? rows : null
+  }
+  const container = mount(h(StrictMode, null, h(App)))
+  const shows = (text: string) =>
+    vi.waitFor(() => expect(container.textContent).toBe(text.repeat(200)))
+  await shows('absent 1')
+  renders.clear()
+
+  await receive(client, 'sku-1', 5)
+
+  await shows('absent 6')
+  // StrictMode renders each of them twice.
+  expect(new Set(renders.values())).toEqual(new Set([2]))
+  flushSync(() => show(false))
+  await receive(client, 'sku-1', 1)
+  flushSync(() => show(true))
+  await shows('absent 7')
+  expect(complaints).toEqual([])
+  spy.mockRestore()
+})
+
 test('[F2] under startTransition all rows of one frame show the same moment', async () => {
   const client = openClient()
   await receive(client, 'sku-1', 1)
