@@ -3,6 +3,7 @@
  * continue from; the outbox rows that they settle leave in the same transaction.
  */
 import {
+  badFrame,
   type Cursor,
   type Entry,
   type Epoch,
@@ -181,7 +182,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
   function misfitted(reading: Reading): void {
     reading.misfits += 1
     if (reading.misfits > misfitsMax) {
-      throw new TidemarkError('BAD_FRAME', { reason: 'entries that never fit the cursor' })
+      throw badFrame('entries: never at the cursor')
     }
     subscribe(reading)
   }
@@ -221,7 +222,7 @@ function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written 
   const entries = frame.entries.map((line) => parseEntry(frame, line))
   const isGapless = entries.every((entry, index) => entry.position === after + index + 1)
   if (!isGapless || entries.length === 0 || entries.at(-1)?.position !== upTo) {
-    throw new TidemarkError('BAD_FRAME', { reason: 'entries: not those that the frame names' })
+    throw badFrame('entries: not those it names')
   }
   const id = entries.at(-1)?.id
   const cursor = { epoch, position: upTo, id }

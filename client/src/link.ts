@@ -4,6 +4,7 @@
  * link starts from what is on the disk.
  */
 import {
+  badFrame,
   type ClientFrame,
   closeCodes,
   type Connect,
@@ -126,9 +127,7 @@ class Link implements Session {
     const stopHints = hints.listen(() => this.#probe())
     replica.onRows(() => this.#bell.ring())
     while (!this.#end && !signal.aborted) {
-      const cancel = this.#ports.system.after(this.#tickMs(), () => this.#bell.ring())
-      await this.#bell.wait(signal)
-      cancel()
+      await this.#bell.waitAtMost(this.#ports.system, this.#tickMs(), signal)
       this.#work()
     }
     stopHints()
@@ -253,7 +252,7 @@ class Link implements Session {
   #welcome({ protocol, author, limits }: FrameOf<'welcome'>): void {
     const { user, status, logs, onLimits } = this.#ports
     if (this.#submit || protocol !== protocolVersion) {
-      throw new TidemarkError('BAD_FRAME', { reason: 'welcome: not one that was asked for' })
+      throw badFrame('welcome: not asked for')
     }
     if (user !== undefined && author !== user) {
       throw new TidemarkError('WRONG_USER', { expected: user, actual: author })
@@ -270,7 +269,7 @@ class Link implements Session {
 
   #hops(): { readonly submit: Submit; readonly apply: Apply } {
     if (!this.#submit || !this.#apply) {
-      throw new TidemarkError('BAD_FRAME', { reason: 'a frame before the welcome' })
+      throw badFrame('welcome: not yet')
     }
     return { submit: this.#submit, apply: this.#apply }
   }

@@ -86,10 +86,8 @@ async function waitForNext(
   const stopReauth = onReauth(() => bell.ring())
   const options = isQuick(end) ? backoff : slowBackoff
   const waitMs = backoffMs(options, attempt, system.random)
-  const cancel = system.after(waitMs, () => bell.ring())
   const startedAt = system.mono()
-  await bell.wait(signal)
-  cancel()
+  await bell.waitAtMost(system, waitMs, signal)
   stopHints()
   stopReauth()
   const isHinted = system.mono() - startedAt < waitMs

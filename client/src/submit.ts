@@ -3,6 +3,7 @@
  * its exact bytes stay in the outbox until its verdict, and what it shows until its entry is applied.
  */
 import {
+  badFrame,
   backoffMs,
   type BatchVerdict,
   type EventId,
@@ -111,7 +112,7 @@ export class Submit {
   /** The gateway has judged the oldest batches that were sent. */
   verdicts({ n, verdicts }: FrameOf<'verdicts'>): void {
     if (n !== this.#n || verdicts.length > this.#sent.length) {
-      throw new TidemarkError('BAD_FRAME', { reason: 'verdicts on batches that were not sent' })
+      throw badFrame('verdicts: on what was not sent')
     }
     const judged = this.#sent.splice(0, verdicts.length)
     this.#n += judged.length
@@ -334,7 +335,7 @@ export class Submit {
   /** Tells who waits. Of a log that is read here, the entry itself will say so again. */
   #accept(row: PendingBatch, { position, revisions }: BatchVerdict): readonly Accepted[] {
     if (position === undefined || revisions?.length !== row.events.length) {
-      throw new TidemarkError('BAD_FRAME', { reason: 'a verdict without positions' })
+      throw badFrame('verdicts: no positions')
     }
     const { topic, scope } = row
     const accepted = row.events.map(({ id }, at) => {

@@ -57,10 +57,8 @@ export async function fetchToken(
     }
     bell.ring()
   }
-  const cancel = system.after(tokenMsMax, () => bell.ring())
   void ask()
-  await bell.wait(signal)
-  cancel()
+  await bell.waitAtMost(system, tokenMsMax, signal)
   return signal.aborted ? {} : toAsked(answer(), askedAt)
 }
 
@@ -81,9 +79,8 @@ export async function keepToken(
   let { renewAt } = first
   while (!signal.aborted) {
     const leftMs = renewAt && Math.max(renewAt - system.mono(), renewMsMin)
-    const cancel = leftMs && system.after(Math.min(leftMs, timerMsMax), () => bell.ring())
-    await bell.wait(signal)
-    if (cancel) cancel()
+    if (leftMs) await bell.waitAtMost(system, Math.min(leftMs, timerMsMax), signal)
+    else await bell.wait(signal)
     if (signal.aborted) break
     try {
       const asked = await fetchToken(ports, signal)

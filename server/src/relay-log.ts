@@ -11,6 +11,7 @@ import {
   sleep,
   type System,
   TidemarkError,
+  recoveryOf,
 } from '@tidemark/shared'
 import type { Broker, PublishResult } from './broker/broker.ts'
 import { withDeadline } from './deadline.ts'
@@ -273,7 +274,7 @@ export class LogRelay {
 
   /** Will this never pass? A topic that is missing gets some time to appear. */
   #isFinal(error: TidemarkError): boolean {
-    if (error.code !== 'ENTITY_MISSING') return error.recovery === 'never'
+    if (error.code !== 'ENTITY_MISSING') return recoveryOf(error) === 'never'
     return this.#missing >= missingMax
   }
 

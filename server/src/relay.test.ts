@@ -4,6 +4,7 @@ import {
   parseLogKey,
   type Position,
   TidemarkError,
+  recoveryOf,
 } from '@tidemark/shared'
 import { beforeEach, expect, test } from 'vitest'
 import type { Broker, Message, PublishResult } from './broker/broker.ts'
@@ -36,7 +37,7 @@ class ScriptedBroker implements Broker {
     const stopped = new Map<string, TidemarkError>()
     const results = messages.map((message) => {
       const error = stopped.get(message.key) ?? this.refuse(message)
-      if (error && error.recovery !== 'never') stopped.set(message.key, error)
+      if (error && recoveryOf(error) !== 'never') stopped.set(message.key, error)
       if (!error) this.taken.push(message)
       return error
     })

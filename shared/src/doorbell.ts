@@ -1,3 +1,6 @@
+/** What wakes the loop of a hop. */
+import type { System } from './system.ts'
+
 /**
  * A level-triggered wake-up. A ring that comes between "is there work?" and "wait" is remembered, so
  * it cannot be lost; many rings before a wait are one.
@@ -27,5 +30,12 @@ export class Doorbell {
       this.#wake = undefined
     }
     this.#rung = false
+  }
+
+  /** As `wait`, for no longer than `ms` milliseconds. */
+  async waitAtMost(system: Pick<System, 'after'>, ms: number, signal?: AbortSignal): Promise<void> {
+    const cancel = system.after(ms, () => this.ring())
+    await this.wait(signal)
+    cancel()
   }
 }

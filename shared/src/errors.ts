@@ -128,7 +128,7 @@ type Arguments<Code extends ErrorCode> = ErrorDetails[Code] extends undefined
   ? [details?: undefined, options?: ErrorOptions]
   : [details: ErrorDetails[Code], options?: ErrorOptions]
 
-/** The one error that Tidemark throws: `code` says what happened, `details` with what, `recovery` what to do. */
+/** The one error that Tidemark throws: `code` says what happened, `details` with what, `recoveryOf` what to do. */
 export class TidemarkError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'TidemarkError'
   readonly code: Code
@@ -139,12 +139,10 @@ export class TidemarkError<Code extends ErrorCode = ErrorCode> extends Error {
     this.code = code
     this.details = details as ErrorDetails[Code]
   }
-
-  /** What to do next. */
-  get recovery(): Recovery {
-    return recoveries[this.code] ?? 'never'
-  }
 }
+
+/** What to do next. A function, so that an app that never asks does not carry the table. */
+export const recoveryOf = ({ code }: TidemarkError): Recovery => recoveries[code] ?? 'never'
 
 /** Is this a `TidemarkError`, and if a code is named, one of that code? Narrows the details too. */
 export function isTidemarkError<Code extends ErrorCode = ErrorCode>(

@@ -16,6 +16,7 @@ export {
   type ErrorDetails,
   isTidemarkError,
   type Recovery,
+  recoveryOf,
   TidemarkError,
 } from './errors.ts'
 export {
@@ -61,7 +62,7 @@ export {
   model,
   type StateOf,
 } from './model.ts'
-export { parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
+export { badFrame, parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
 export {
   parseRescue,

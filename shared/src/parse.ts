@@ -15,7 +15,8 @@ import {
 import { defaultLimits, fixedLimits } from './limits.ts'
 import { type Check, integer, optional, record, text } from './shape.ts'
 
-const bad = (reason: string, cause?: unknown): TidemarkError<'BAD_FRAME'> =>
+/** What the other side said makes no sense. */
+export const badFrame = (reason: string, cause?: unknown): TidemarkError<'BAD_FRAME'> =>
   new TidemarkError('BAD_FRAME', { reason }, { cause })
 
 /** Says why `value` must not be let in (nested too deep, or a key that poisons prototypes), or nothing. */
@@ -43,13 +44,13 @@ export function parseJsonObject(line: string, depthMax: number): Record<string, 
   try {
     value = JSON.parse(line)
   } catch (cause) {
-    throw bad('not JSON', cause)
+    throw badFrame('not JSON', cause)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw bad('not an object')
+    throw badFrame('not an object')
   }
   const poison = findPoison(value, depthMax)
-  if (poison) throw bad(poison)
+  if (poison) throw badFrame(poison)
   return value as Record<string, unknown>
 }
 
@@ -57,11 +58,11 @@ function parseFrame(message: string, checks: Readonly<Record<string, Check<unkno
   const end = message.indexOf('\n')
   const frame = parseJsonObject(end < 0 ? message : message.slice(0, end), defaultLimits.depthMax)
   const { type } = frame
-  if (typeof type !== 'string') throw bad('type: not a string')
+  if (typeof type !== 'string') throw badFrame('type: not a string')
   const check = Object.hasOwn(checks, type) ? checks[type] : undefined
   if (!check) throw new TidemarkError('UNKNOWN_FRAME', { type: type.slice(0, 64) })
   const wrong = check(frame, type)
-  if (wrong) throw bad(wrong)
+  if (wrong) throw badFrame(wrong)
   const lines = linesOf[type]
   if (lines) frame[lines] = end < 0 ? [] : message.slice(end + 1).split('\n')
   return frame
@@ -91,8 +92,8 @@ const claimCheck = record(claimShape)
 export function parseClaim(line: string, depthMax = defaultLimits.depthMax): Claim {
   const claim = parseJsonObject(line, depthMax + 1)
   const wrong = claimCheck(claim, 'event')
-  if (wrong) throw bad(wrong)
-  if (claim['data'] === undefined) throw bad('event.data: missing')
+  if (wrong) throw badFrame(wrong)
+  if (claim['data'] === undefined) throw badFrame('event.data: missing')
   return claim as unknown as Claim
 }
 
@@ -110,7 +111,7 @@ const entryCheck = record({
 export function parseEntry({ topic, scope }: LogName, line: string): Entry {
   const placed = parseJsonObject(line, defaultLimits.depthMax + 2)
   const wrong = entryCheck(placed, 'entry')
-  if (wrong) throw bad(wrong)
+  if (wrong) throw badFrame(wrong)
   const { event, ...placement } = placed as { event: object }
   return { topic, scope, ...event, ...placement } as Entry
 }

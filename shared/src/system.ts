@@ -3,6 +3,7 @@
  * `Date.now`, `setTimeout` and `Math.random`; everything else is handed a `System`, so a simulation
  * can run the same code under a virtual clock.
  */
+import { Doorbell } from './doorbell.ts'
 import { assert } from './assert.ts'
 
 /** Stops what it was returned for. Calling it twice does nothing. */
@@ -81,21 +82,11 @@ const derivedMax = 2 ** 24
  * it sorts by time as the others do, and no hash has to be in the bundle.
  */
 export function deriveUuid(id: string, n: number): string {
-  assert(Number.isInteger(n) && n >= 0 && n < derivedMax, `${n} is no place`)
+  assert(Number.isInteger(n) && n >= 0 && n < derivedMax, `${n} is no number below 2^24`)
   const digits = n.toString(16).padStart(6, '0')
   return `${id.slice(0, 14)}8${digits.slice(0, 3)}-${id[19]}${digits.slice(3)}${id.slice(23)}`
 }
 
 /** Resolves after `ms` milliseconds, or at once when `signal` aborts. */
-export function sleep(system: System, ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve()
-    const done = () => {
-      cancel()
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const cancel = system.after(ms, done)
-    signal?.addEventListener('abort', done, { once: true })
-  })
-}
+export const sleep = (system: System, ms: number, signal?: AbortSignal): Promise<void> =>
+  new Doorbell().waitAtMost(system, ms, signal)

@@ -2,7 +2,14 @@
  * A broker in memory: the port in front of the emulator's own core, so that what tests and simulations
  * meet has the peek-locks, sessions, delivery counts, duplicate windows and dead letters of the real one.
  */
-import { type Cancel, Doorbell, sleep, type System, TidemarkError } from '@tidemark/shared'
+import {
+  type Cancel,
+  Doorbell,
+  sleep,
+  type System,
+  TidemarkError,
+  recoveryOf,
+} from '@tidemark/shared'
 import type { Mailbox } from '../emulator/core/mailbox.ts'
 import type { Condition, Envelope, Stored } from '../emulator/core/message.ts'
 import { Namespace } from '../emulator/core/namespace.ts'
@@ -60,7 +67,7 @@ class MemoryBroker implements PeekableBroker {
     const results: PublishResult[] = []
     for (const message of messages) {
       const error = stopped.get(message.key) ?? this.#send(topic, message)
-      if (error && error.recovery !== 'never') stopped.set(message.key, error)
+      if (error && recoveryOf(error) !== 'never') stopped.set(message.key, error)
       results.push(error)
     }
     const ms = this.#namespace.faults.takeSendDelay(topic)

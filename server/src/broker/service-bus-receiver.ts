@@ -8,7 +8,7 @@ import type {
   ServiceBusReceiver,
   ServiceBusSessionReceiver,
 } from '@azure/service-bus'
-import { backoffMs, sleep, TidemarkError } from '@tidemark/shared'
+import { backoffMs, sleep, TidemarkError, recoveryOf } from '@tidemark/shared'
 import { Apart } from '../apart.ts'
 import {
   defaultHoldMsMax,
@@ -183,7 +183,7 @@ export class PlainReceiver implements Receiver {
     this.#isBroken = false
     link.subscribe(unsettledMax ?? defaultUnsettledMax, (error) => {
       if (this.#open?.link !== link) return
-      this.#isBroken = error.recovery === 'never' || error.code === 'BROKER_UNAUTHORIZED'
+      this.#isBroken = recoveryOf(error) === 'never' || error.code === 'BROKER_UNAUTHORIZED'
       this.#inbox.fail(error)
     })
     return { link, client }

@@ -8,7 +8,7 @@ import {
   type ServiceBusSender,
   type TokenCredential,
 } from '@azure/service-bus'
-import { assert, isTidemarkError, system, TidemarkError } from '@tidemark/shared'
+import { assert, isTidemarkError, system, TidemarkError, recoveryOf } from '@tidemark/shared'
 import type {
   Broker,
   Message,
@@ -200,7 +200,7 @@ class ServiceBus implements PeekableBroker {
       return this.#sendApart(topic, messages, parcel.indexes, results)
     }
     for (const index of parcel.indexes) results[index] = error
-    return error && error.recovery !== 'never' ? error : undefined
+    return error && recoveryOf(error) !== 'never' ? error : undefined
   }
 
   /** A batch is taken or refused as a whole: one by one it shows whose fault it was. */
@@ -216,7 +216,7 @@ class ServiceBus implements PeekableBroker {
       assert(single, 'the index is in the list')
       const error = trouble ?? (await this.#send(topic, { single }))
       results[index] = error
-      if (error && error.recovery !== 'never') trouble = error
+      if (error && recoveryOf(error) !== 'never') trouble = error
     }
     return trouble
   }
@@ -260,7 +260,7 @@ class ServiceBus implements PeekableBroker {
     const error = toTidemarkError(cause, topic)
     if (isTidemarkError(error, 'BROKER_BUSY')) {
       this.#busyUntil = this.#settings.system.mono() + error.details.retryAfterMs
-    } else if (error.recovery !== 'never') {
+    } else if (recoveryOf(error) !== 'never') {
       // An SDK client whose connection breaks at a bad moment never comes back: the next send gets a new one.
       const known = this.#senders.get(topic)
       if (known) this.#clients.replace(known.client)
@@ -278,8 +278,8 @@ class ServiceBus implements PeekableBroker {
 }
 
 /** May a batch have been refused for one of its messages? */
-const isOfOne = ({ recovery, code }: TidemarkError): boolean =>
-  recovery === 'never' && code !== 'ENTITY_MISSING'
+const isOfOne = (error: TidemarkError): boolean =>
+  recoveryOf(error) === 'never' && error.code !== 'ENTITY_MISSING'
 
 /** Messages that go together. */
 interface Parcel {

@@ -1,5 +1,11 @@
 /** What a failure means: try again later, or park the stream until a person has looked at it. */
-import { backoffMs, type BackoffOptions, isTidemarkError, TidemarkError } from '@tidemark/shared'
+import {
+  backoffMs,
+  type BackoffOptions,
+  isTidemarkError,
+  TidemarkError,
+  recoveryOf,
+} from '@tidemark/shared'
 import type { Hold } from './processed/holds.ts'
 
 /** When an event is tried again, and when it is not. */
@@ -53,7 +59,7 @@ function readFailure(error: unknown): Failure {
   }
   if (isTidemarkError(error)) {
     // Somebody else was faster: the same decision on fresh state may well pass.
-    const retryable = error.recovery !== 'never' || error.code === 'REVISION_CONFLICT'
+    const retryable = recoveryOf(error) !== 'never' || error.code === 'REVISION_CONFLICT'
     return { code: error.code, reason, told: toPlain(reason, 500), retryable }
   }
   const own = error instanceof Error && 'code' in error ? error.code : undefined

@@ -7,6 +7,7 @@ import {
   type BackoffOptions,
   isTidemarkError,
   type TidemarkError,
+  recoveryOf,
 } from '@tidemark/shared'
 import type { PublishResult } from '../broker/broker.ts'
 import type { Outgoing } from './processed/outbox.ts'
@@ -95,4 +96,4 @@ export function createSender<Tx>(settings: Settings<Tx>): () => Promise<number |
 
 /** Would the broker say the same for ever? A topic that is missing may be made yet. */
 const isFinal = (error: PublishResult): error is TidemarkError =>
-  error !== undefined && error.recovery === 'never' && error.code !== 'ENTITY_MISSING'
+  error !== undefined && recoveryOf(error) === 'never' && error.code !== 'ENTITY_MISSING'

@@ -11,6 +11,7 @@ import {
   type Position,
   sleep,
   type System,
+  recoveryOf,
 } from '@tidemark/shared'
 import type { Broker, Message, PublishResult } from '../broker/broker.ts'
 import { toMessage } from '../cloudevents.ts'
@@ -111,7 +112,7 @@ async function publish(
       const error = results[at]
       if (!error) published += 1
       else if (error.code === 'ENTITY_MISSING') throw error
-      else if (error.recovery === 'never')
+      else if (recoveryOf(error) === 'never')
         leftOut.push({ position: item.position, code: error.code })
       else {
         again.push(item)
