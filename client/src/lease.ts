@@ -1,6 +1,7 @@
 /** What a client may do on its disk, and until when: nothing begins there once the client has ended. */
 import { TidemarkError } from '@tidemark/shared'
 import type { Store } from './store/store.ts'
+import { noDisk } from './sync.ts'
 
 /** A store on loan. */
 export interface Lease {
@@ -36,7 +37,3 @@ export function lend(disk: Store | undefined, signal: AbortSignal): Lease {
     },
   }
 }
-
-/** What calls that need a disk are told where there is none. */
-export const noDisk = (): TidemarkError =>
-  new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'there is no IndexedDB here' })

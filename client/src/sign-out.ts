@@ -3,8 +3,8 @@ import { sleep } from '@tidemark/shared'
 import type { Client } from './client.ts'
 import { exportFrom } from './export-unsynced.ts'
 import { type Inside, insideOf } from './inside.ts'
-import { noDisk } from './lease.ts'
 import type { Store } from './store/store.ts'
+import { noDisk } from './sync.ts'
 
 /**
  * What becomes of what has not been synced: `keep` it on this device for the user's return, `export` it as a

@@ -7,10 +7,11 @@ import {
   type Locks,
   sleep,
   type System,
+  TidemarkError,
 } from '@tidemark/shared'
 import { openFollow } from './follow.ts'
 import { openKeepStates } from './keep-states.ts'
-import { type Lease, noDisk } from './lease.ts'
+import type { Lease } from './lease.ts'
 import { runLeader } from './leader.ts'
 import { openPresence } from './presence.ts'
 import { keepLink, type ReconnectPorts } from './reconnect.ts'
@@ -131,18 +132,18 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   status.patch({ link: 'offline' })
   return {
     onWritten,
-    onGap: () => follow.ring(),
+    onGap: follow.ring,
     onStorage,
-    catchUp: () => follow.catchUp(),
-    built: () => states.built(),
+    catchUp: follow.catchUp,
+    built: states.built,
     discard: (...ids) =>
       turns(async () => {
         await store.discard(ids)
         replica.discarded(ids)
         onWritten()
       }),
-    pause: () => presence.pause(),
-    resume: () => presence.resume(),
+    pause: presence.pause,
+    resume: presence.resume,
     reauth() {
       hearReauth()
       tabs.say('reauth')
@@ -166,3 +167,7 @@ export const inertSync: Sync = {
   closeOthers: () => undefined,
   ended: Promise.resolve(),
 }
+
+/** What calls that need a disk are told where there is none. */
+export const noDisk = (): TidemarkError =>
+  new TidemarkError('STORAGE_UNAVAILABLE', { reason: 'there is no IndexedDB here' })
