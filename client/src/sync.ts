@@ -91,12 +91,13 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
     return () => void reauths.delete(heard)
   }
   const hearReauth = (): void => reauths.forEach((heard) => heard())
-  const onWord = (word: Word): void => (word === 'reauth' ? hearReauth() : ports.onSignOut())
-  const onChanged = (): void => {
-    if (!presence.isAway()) follow.ring()
+  const onWord = (word: Word): void => {
+    if (word === 'reauth') hearReauth()
+    if (word === 'signOut') ports.onSignOut()
+    if (word === 'changed' && !presence.isAway()) follow.ring()
   }
-  const tabs = openTabs({ ...ports, onWord, isPaused: presence.isPaused }, onChanged)
-  const onWritten = (): void => tabs.changed()
+  const tabs = openTabs({ ...ports, onWord, isPaused: presence.isPaused })
+  const onWritten = (): void => tabs.say('changed')
 
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
   const lead = async (term: AbortSignal, lost: AbortSignal): Promise<void> => {
@@ -121,7 +122,7 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
       status.patch({ link, linkError: undefined, leader: false })
       await presence.back(signal)
       follow.ring()
-      tabs.ask()
+      tabs.say('who')
     }
     // The others are to hear of what is being written.
     await ports.idle()

@@ -4,12 +4,7 @@ import type { LogStatus, Status, StatusCell } from './status.ts'
 
 /** What a tab says to the others. */
 export interface Tabs {
-  /** The database has changed. */
-  changed(): void
-  /** To the tab that leads: the app has another token. To all: the user has signed out. */
-  say(word: Word): void
-  /** Asks the leader how its link is. */
-  ask(): void
+  say(word: Word | 'who'): void
   /** Asks the leader for a sign of life. It answers from its message event, so a hidden tab is not late. */
   askLeader(signal: AbortSignal): Promise<boolean>
   close(): void
@@ -18,15 +13,18 @@ export interface Tabs {
 /** How long a leader may take to answer, in milliseconds. */
 const answerMsMax = 1_000
 
-/** What one tab tells the others to do. */
-export type Word = 'reauth' | 'signOut'
+/**
+ * What one tab tells the others: that the database has changed, that the app has another token, that the user
+ * has signed out. `who` asks the leader how its link is.
+ */
+export type Word = 'changed' | 'reauth' | 'signOut'
 
 interface LinkNews extends Pick<Status, 'link' | 'linkError' | 'stalled' | 'persisted'> {
   readonly type: 'link'
   readonly logs: Readonly<Record<string, Pick<LogStatus, 'caughtUp' | 'forbidden'>>>
 }
 
-type News = { readonly type: 'changed' | 'who' | Word } | LinkNews
+type News = { readonly type: Word | 'who' } | LinkNews
 
 /** What talking needs. */
 export interface TabsPorts {
@@ -35,16 +33,14 @@ export interface TabsPorts {
   readonly system: System
   /** The app has paused this tab: how the leader's link is says nothing of it. */
   readonly isPaused: () => boolean
-  /** Another tab has said so. */
+  /** Another tab has said so. It may be of a newer version, and say what is not known here. */
   readonly onWord: (word: Word) => void
 }
 
-/** Starts to talk and to listen. `onChanged` hears that another tab has written. */
-export function openTabs(
-  { broadcast, status, system, isPaused, onWord }: TabsPorts,
-  onChanged: () => void,
-): Tabs {
+/** Starts to talk and to listen. */
+export function openTabs({ broadcast, status, system, isPaused, onWord }: TabsPorts): Tabs {
   const post = (news: News): void => broadcast.post(news)
+  const say: Tabs['say'] = (type) => post({ type })
   const answered = new Set<() => void>()
   let told = ''
   const tellLink = (isAsked = false): void => {
@@ -60,24 +56,19 @@ export function openTabs(
   const stopStatus = status.subscribe(tellLink)
   const stopListening = broadcast.listen((message) => {
     const news = message as News
-    if (news.type === 'changed') onChanged()
-    if (news.type === 'who') tellLink(true)
-    if (news.type === 'reauth' || news.type === 'signOut') onWord(news.type)
-    if (news.type !== 'link') return
+    if (news.type === 'who') return tellLink(true)
+    if (news.type !== 'link') return onWord(news.type)
     for (const hear of answered) hear()
     if (!status.getSnapshot().leader && !isPaused()) take(status, news)
   })
-  const ask = (): void => post({ type: 'who' })
-  ask()
+  say('who')
   return {
-    ask,
-    changed: () => post({ type: 'changed' }),
-    say: (type) => post({ type }),
+    say,
     async askLeader(signal) {
       const heard = new AbortController()
       const hear = (): void => heard.abort()
       answered.add(hear)
-      ask()
+      say('who')
       await sleep(system, answerMsMax, AbortSignal.any([signal, heard.signal]))
       answered.delete(hear)
       return heard.signal.aborted
