@@ -8,10 +8,10 @@ import {
   logKey,
   type LogName,
   type Position,
+  recoveryOf,
   sleep,
   type System,
   TidemarkError,
-  recoveryOf,
 } from '@tidemark/shared'
 import type { Broker, PublishResult } from './broker/broker.ts'
 import { withDeadline } from './deadline.ts'

@@ -3,8 +3,8 @@ import {
   type LogName,
   parseLogKey,
   type Position,
-  TidemarkError,
   recoveryOf,
+  TidemarkError,
 } from '@tidemark/shared'
 import { beforeEach, expect, test } from 'vitest'
 import type { Broker, Message, PublishResult } from './broker/broker.ts'

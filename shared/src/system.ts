@@ -3,7 +3,6 @@
  * `Date.now`, `setTimeout` and `Math.random`; everything else is handed a `System`, so a simulation
  * can run the same code under a virtual clock.
  */
-import { Doorbell } from './doorbell.ts'
 import { assert } from './assert.ts'
 
 /** Stops what it was returned for. Calling it twice does nothing. */
@@ -88,5 +87,15 @@ export function deriveUuid(id: string, n: number): string {
 }
 
 /** Resolves after `ms` milliseconds, or at once when `signal` aborts. */
-export const sleep = (system: System, ms: number, signal?: AbortSignal): Promise<void> =>
-  new Doorbell().waitAtMost(system, ms, signal)
+export function sleep(system: System, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const done = () => {
+      cancel()
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const cancel = system.after(ms, done)
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}

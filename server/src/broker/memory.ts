@@ -5,10 +5,10 @@
 import {
   type Cancel,
   Doorbell,
+  recoveryOf,
   sleep,
   type System,
   TidemarkError,
-  recoveryOf,
 } from '@tidemark/shared'
 import type { Mailbox } from '../emulator/core/mailbox.ts'
 import type { Condition, Envelope, Stored } from '../emulator/core/message.ts'

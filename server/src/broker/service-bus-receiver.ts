@@ -8,7 +8,7 @@ import type {
   ServiceBusReceiver,
   ServiceBusSessionReceiver,
 } from '@azure/service-bus'
-import { backoffMs, sleep, TidemarkError, recoveryOf } from '@tidemark/shared'
+import { backoffMs, recoveryOf, sleep, TidemarkError } from '@tidemark/shared'
 import { Apart } from '../apart.ts'
 import {
   defaultHoldMsMax,

@@ -8,7 +8,7 @@ import {
   type ServiceBusSender,
   type TokenCredential,
 } from '@azure/service-bus'
-import { assert, isTidemarkError, system, TidemarkError, recoveryOf } from '@tidemark/shared'
+import { assert, isTidemarkError, recoveryOf, system, TidemarkError } from '@tidemark/shared'
 import type {
   Broker,
   Message,

@@ -3,8 +3,8 @@ import {
   backoffMs,
   type BackoffOptions,
   isTidemarkError,
-  TidemarkError,
   recoveryOf,
+  TidemarkError,
 } from '@tidemark/shared'
 import type { Hold } from './processed/holds.ts'
 

@@ -6,8 +6,8 @@ import {
   backoffMs,
   type BackoffOptions,
   isTidemarkError,
-  type TidemarkError,
   recoveryOf,
+  type TidemarkError,
 } from '@tidemark/shared'
 import type { PublishResult } from '../broker/broker.ts'
 import type { Outgoing } from './processed/outbox.ts'

@@ -9,9 +9,9 @@ import {
   type LogName,
   parseEntry,
   type Position,
+  recoveryOf,
   sleep,
   type System,
-  recoveryOf,
 } from '@tidemark/shared'
 import type { Broker, Message, PublishResult } from '../broker/broker.ts'
 import { toMessage } from '../cloudevents.ts'
