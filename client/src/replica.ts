@@ -19,6 +19,7 @@ import {
 import type { Outcome, Settled } from './append.ts'
 import { type Cell, createCell } from './live.ts'
 import type { ModelView } from './model-view.ts'
+import { compareValues } from './order.ts'
 import { Outbox, type PendingBatch } from './outbox.ts'
 import { Outcomes, toAccepted } from './outcomes.ts'
 import type { StatusCell } from './status.ts'
@@ -307,12 +308,10 @@ export class Replica {
   }
 
   #list(refused: readonly AnyRefused[]): void {
-    const known = this.refused.getSnapshot()
-    const ids = new Set(refused.map((each) => each.id))
-    const others = known.some(({ id }) => ids.has(id))
-      ? known.filter(({ id }) => !ids.has(id))
-      : known
-    this.refused.set([...others, ...refused])
+    // Two consumers may have set the same event aside.
+    const byId = new Map(this.refused.getSnapshot().map((each) => [each.id, each]))
+    for (const each of refused) byId.set(each.id, each)
+    this.refused.set(asHeard([...byId.values()]))
   }
 
   /** Refused events that the app has done with. */
@@ -340,12 +339,13 @@ export class Replica {
       this.#lookFrom ??= rows.at(-1)?.seq
       more = true
     }
-    if (differ(refused, this.refused.getSnapshot())) {
-      for (const each of refused.filter(isFinal)) {
+    const listed = asHeard(refused)
+    if (writeRefusals(listed) !== writeRefusals(this.refused.getSnapshot())) {
+      for (const each of listed.filter(isFinal)) {
         this.#removeEvent(each.id)
         this.#refuse(each)
       }
-      this.refused.set(refused)
+      this.refused.set(listed)
     }
     // An entry that says why a row has left may be in what is still to be loaded.
     const gone = more ? [] : left.flatMap((seq) => this.#lose(seq))
@@ -498,5 +498,10 @@ export class Replica {
 /** What a consumer has set aside was accepted before. */
 const isFinal = ({ refusal }: AnyRefused): boolean => refusal.code !== 'DEAD_LETTERED'
 
-const differ = (a: readonly AnyRefused[], b: readonly AnyRefused[]): boolean =>
-  a.length !== b.length || a.some(({ id }, index) => id !== b[index]?.id)
+/** In the order in which the device heard of them, which no store keeps. */
+const asHeard = (refused: readonly AnyRefused[]): readonly AnyRefused[] =>
+  [...refused].sort((a, b) => a.refusedAt - b.refusedAt || compareValues(a.id, b.id))
+
+/** All that can change: another consumer may set aside what is listed already. */
+const writeRefusals = (refused: readonly AnyRefused[]): string =>
+  JSON.stringify(refused.map(({ id, refusal, refusedAt }) => [id, refusal, refusedAt]))
