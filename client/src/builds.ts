@@ -124,6 +124,11 @@ export class Builds {
     }
   }
 
+  /** The keys that are kept. */
+  get held(): Iterable<string> {
+    return this.#held.keys()
+  }
+
   /** What is to be read from the disk. */
   wants(): readonly Want[] {
     return [this.#shown?.wants(), this.#next?.wants()].filter((want) => want !== undefined)

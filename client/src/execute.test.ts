@@ -1,6 +1,8 @@
-import { type EventId, TidemarkError } from '@tidemark/shared'
+import { type EventId, model, refuse, TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import * as z from 'zod'
 import { createDisk } from './store/memory.ts'
+import { createTestSystem } from './testing.ts'
 import { TestGateway } from './testing/gateway.ts'
 import {
   type Bench,
@@ -103,6 +105,47 @@ test('[X3] after a conflict, and once the stream is caught up, a command is deci
   expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
   await bench.client.close()
 })
+
+/** Folds nothing of what its command decides. */
+const incoming = (version: number) =>
+  model(inventory, {
+    version,
+    initial: { received: 0 },
+    on: { StockReceived: ({ received: sum }, { data }) => ({ received: sum + data.quantity }) },
+  }).command('pick', z.object({ quantity: z.int() }), (state, { quantity }, emit) =>
+    state.received < quantity ? refuse('TOO_FEW') : emit.StockPicked({ quantity }),
+  )
+
+test.each([1, 2])(
+  '[X3] a command is decided again whose state has left memory and is looked at by nobody, by version %d of its model',
+  async (version) => {
+    const [disk, gateway] = [createDisk(), new TestGateway(inventoryLog())]
+    const system = createTestSystem()
+    const open = (item = incoming(1)): Bench =>
+      openBench({ disk, system, models: { item } as never, keysInMemoryMax: 4 })
+    for (let n = 1; n <= 20; n++) gateway.log.append([foreignLine(n, 1, `sku-${n}`)])
+    const first = open()
+    await talk(gateway, first)
+    await system.advance(3_000)
+    await first.client.close()
+    const offline = open()
+    const pick = await offline.client.model.item('sku-3').pick({ quantity: 1 })
+    if (!pick.ok) throw new Error('denied')
+    await offline.client.close()
+    // What somebody else did is read and written, and its state let go of, before there is a verdict.
+    gateway.log.append([foreignLine(21, 1, 'sku-3')])
+    const unanswered = open()
+    await unanswered.greet(gateway.log)
+    unanswered.connection().send(gateway.log.deliver(20))
+    await system.advance(3_000)
+    await unanswered.client.close()
+    const bench = open(incoming(version))
+    await talk(gateway, bench)
+    expect(bench.client.status.getSnapshot()).toMatchObject({ pending: 0, refused: 0 })
+    expect(disk.fates).toMatchObject([{ type: 'superseded', ids: pick.ids }])
+    await bench.client.close()
+  },
+)
 
 test('[X4] a command that no longer holds is refused in the domain’s own words, and what rests on it is decided without it', async () => {
   const bench = openBench()

@@ -2,7 +2,8 @@ import { closeCodes, type ErrorCode } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk } from './store/memory.ts'
 import { createTestSystem, welcome } from './testing.ts'
-import { foreignLine, inventoryLog, openBench, received } from './testing/inventory.ts'
+import { TestGateway } from './testing/gateway.ts'
+import { foreignLine, inventoryLog, openBench, received, talk } from './testing/inventory.ts'
 
 const state = (bench: ReturnType<typeof openBench>) => bench.client.status.getSnapshot().link
 
@@ -295,6 +296,25 @@ test('[L8] a link that answers pings and no submit is left after 30 s, and said 
   bench.connection().send({ type: 'verdicts', n: 1, verdicts: [log.append(events)] })
   await bench.system.settle()
   expect(bench.client.status.getSnapshot().stalled).toBe(undefined)
+  await bench.client.close()
+})
+
+test('[L8] a command that waits to be decided again for what does not come is said to be stalled', async () => {
+  const bench = openBench()
+  const gateway = new TestGateway(inventoryLog())
+  await bench.client.append(received(5))
+  await talk(gateway, bench)
+  gateway.isDelivering = false
+  gateway.log.append([foreignLine(1)])
+  await bench.client.model.item('sku-1').pick({ quantity: 1 })
+  for (let seconds = 0; seconds < 35; seconds++) {
+    await bench.system.advance(1_000)
+    await talk(gateway, bench)
+  }
+  expect(bench.client.status.getSnapshot()).toMatchObject({ stalled: 'upload', link: 'online' })
+  gateway.isDelivering = true
+  await talk(gateway, bench)
+  expect(bench.client.status.getSnapshot()).toMatchObject({ stalled: undefined, pending: 0 })
   await bench.client.close()
 })
 

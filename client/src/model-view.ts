@@ -312,7 +312,7 @@ export class ModelView {
   #swap(): void {
     if (!this.builds.isRebuilding) this.#stillShown.clear()
     this.#snapshots.clear()
-    for (const key of this.#overlay.keys()) this.want(key)
+    for (const key of [...this.#overlay.keys(), ...this.builds.held]) this.want(key)
     for (const key of this.#listeners.keys()) this.#changed.add(key)
     for (const list of this.#lists) list.forget()
     this.#areListsChanged = true

@@ -2,9 +2,16 @@
  * Commands whose ground has moved are decided again: only after the gateway has said so, and once this
  * device has what the gateway had. The old events are superseded; what a command denies now is refused.
  */
-import { type Denial, type DomainEvent, type EventId, TidemarkError } from '@tidemark/shared'
+import {
+  type Cancel,
+  type Denial,
+  type DomainEvent,
+  type EventId,
+  TidemarkError,
+} from '@tidemark/shared'
 import { type DecidePorts, decideOn } from './execute.ts'
 import type { Follow } from './follow.ts'
+import type { ModelView } from './model-view.ts'
 import { persist, type PersistPorts } from './persist.ts'
 import type { Prepared, Ties } from './prepare.ts'
 import { refuseBatch, type Reason } from './refuse.ts'
@@ -41,6 +48,8 @@ export class Redecide {
   /** By stream, each in the order of the outbox. */
   readonly #doubtful = new Map<string, Doubtful[]>()
   readonly #ids = new Set<EventId>()
+  /** Their states stay in memory until they have been decided on. */
+  readonly #held = new Map<PendingBatch, Cancel>()
   readonly #onDecided: () => void
   #isWorking = false
 
@@ -49,6 +58,14 @@ export class Redecide {
     this.#ports = ports
     this.#session = session
     this.#onDecided = onDecided
+    session.signal.addEventListener('abort', () => {
+      for (const row of this.#held.keys()) this.#release(row)
+    })
+  }
+
+  /** How many events wait here. */
+  get size(): number {
+    return this.#ids.size
   }
 
   /** Does an event wait here? What rests on it does so as well. */
@@ -65,6 +82,7 @@ export class Redecide {
     waiting.push(doubtful)
     if (!isLast) waiting.sort((a, b) => a.row.seq - b.row.seq)
     for (const { id } of row.events) this.#ids.add(id)
+    this.#hold(row)
     if (!this.#isWorking && waiting[0] && this.#isReady(waiting[0])) void this.#work()
   }
 
@@ -104,9 +122,27 @@ export class Redecide {
     return next
   }
 
+  /** Nobody else may have asked for the state: a model need not fold what its commands decide. */
+  #hold(row: PendingBatch): void {
+    const stream = row.events[0]?.stream ?? ''
+    const view = this.#viewOf(row)
+    if (!view) return
+    this.#held.set(row, view.builds.hold(stream))
+    if (!view.builds.knows(stream)) view.want(stream)
+  }
+
+  #release(row: PendingBatch): void {
+    this.#held.get(row)?.()
+    this.#held.delete(row)
+  }
+
+  #viewOf({ decision }: PendingBatch): ModelView | undefined {
+    return this.#ports.deciding.views.find(({ name }) => name === decision?.model)
+  }
+
   #isReady({ row, revision }: Doubtful): boolean {
     const stream = row.events[0]?.stream ?? ''
-    const view = this.#ports.deciding.views.find(({ name }) => name === row.decision?.model)
+    const view = this.#viewOf(row)
     // What an app does not have any more is not waited for.
     return !view || (view.builds.knows(stream) && view.revision(stream) >= revision)
   }
@@ -117,6 +153,7 @@ export class Redecide {
     if (left.length > 0) this.#doubtful.set(streamOf(row), left)
     else this.#doubtful.delete(streamOf(row))
     for (const { id } of row.events) this.#ids.delete(id)
+    this.#release(row)
   }
 
   /** Answers whether other events have taken the place of a batch on the disk, which memory has yet to hear. */

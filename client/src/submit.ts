@@ -90,7 +90,7 @@ export class Submit {
 
   /** Is there anything that should be moving? */
   hasWork(): boolean {
-    return this.#sent.length + this.#unsent.length > 0
+    return this.#sent.length + this.#unsent.length + this.#redecide.size > 0
   }
 
   /** Sends what there is, as far as it fits into the window. */
