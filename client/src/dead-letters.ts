@@ -6,8 +6,10 @@ import {
   type Entry,
   type LogName,
   parseEntry,
+  type Position,
+  uuidPattern,
 } from '@tidemark/shared'
-import { searchEntries } from './search.ts'
+import { readPages } from './search.ts'
 import type { AnyRefused, Page, Store } from './store/store.ts'
 
 /** What finding dead letters needs. */
@@ -18,6 +20,8 @@ export interface DeadLetterPorts {
   /** When it is, in ms since 1970. */
   readonly now: number
 }
+
+const start = 0 as Position
 
 interface Written extends Page {
   readonly entries: readonly Entry[]
@@ -30,10 +34,12 @@ export async function findDeadLetters(
 ): Promise<readonly AnyRefused[]> {
   const found: AnyRefused[] = []
   for (const page of pages) {
-    for (const entry of page.entries) {
-      const letter = readLetter(entry)
-      const cause = letter && (await findCause(ports, page, letter.id as EventId))
-      if (letter && cause) found.push(toRefused(ports, page, cause, letter))
+    const letters = page.entries.flatMap((entry) => readLetter(entry) ?? [])
+    if (letters.length === 0) continue
+    const causes = await findCauses(ports, page, new Set(letters.map(({ id }) => id)))
+    for (const letter of letters) {
+      const cause = causes.get(letter.id)
+      if (cause !== undefined) found.push(toRefused(ports, page, cause, letter))
     }
   }
   return found
@@ -41,22 +47,32 @@ export async function findDeadLetters(
 
 function readLetter({ type, version, data }: Entry): DeadLettered | undefined {
   if (type !== 'tidemark.DeadLettered') return undefined
-  return findReservedFault(type, version, data) === undefined ? (data as DeadLettered) : undefined
+  if (findReservedFault(type, version, data) !== undefined) return undefined
+  const letter = data as DeadLettered
+  return uuidPattern.test(letter.id) ? letter : undefined
 }
 
-/** The line of an event of this user. It may come with the same page; that a device does not hold it is no fault. */
-async function findCause(
+/**
+ * The lines of this user's events of these ids, which are taken from `missing` as they are found. They may come
+ * with the same page; that a device does not hold one is no fault. The log is looked through once for all.
+ */
+async function findCauses(
   { store, user }: DeadLetterPorts,
   page: Written,
-  id: EventId,
-): Promise<string | undefined> {
-  const at = page.entries.findIndex((each) => each.id === id)
-  const line = page.lines[at]
-  const found =
-    line === undefined
-      ? (await searchEntries(store, page, id)).find(({ entry }) => entry.id === id)
-      : { entry: parseEntry(page, line), line }
-  return found?.entry.author === user ? found.line : undefined
+  missing: Set<string>,
+): Promise<ReadonlyMap<string, string>> {
+  const causes = new Map<string, string>()
+  const meet = ({ id, author }: Entry, line = ''): void => {
+    if (missing.delete(id) && author === user) causes.set(id, line)
+  }
+  for (const [at, entry] of page.entries.entries()) meet(entry, page.lines[at])
+  if (missing.size === 0) return causes
+  const mentions = new RegExp([...missing].join('|'))
+  for await (const lines of readPages(store, page, start)) {
+    for (const line of lines) if (mentions.test(line)) meet(parseEntry(page, line), line)
+    if (missing.size === 0) break
+  }
+  return causes
 }
 
 function toRefused(
