@@ -91,8 +91,10 @@ export class ListView implements LiveList<unknown> {
   #isWanting = false
   #want: Want | undefined
 
+  /** `name` is the query as text. Throws `QUERY_INVALID`. */
   constructor(source: ListSource, name: string, query: ListQuery) {
-    checkQuery(source.indexNames, query)
+    if (!isValid(source.indexNames, query))
+      throw new TidemarkError('QUERY_INVALID', { query: name })
     this.name = name
     this.#source = source
     this.#query = query
@@ -253,29 +255,22 @@ export class ListView implements LiveList<unknown> {
   }
 }
 
-/** Throws `QUERY_INVALID`: a disk that cannot answer a list would not tell of anything else either. */
-function checkQuery(
-  known: ReadonlySet<string>,
-  { where = {}, orderBy, limit = Infinity }: ListQuery,
-): void {
-  const reject = (reason: string): never => {
-    throw new TidemarkError('QUERY_INVALID', { reason })
-  }
-  const names = Object.keys(where)
-  if (orderBy !== undefined) names.push(orderBy)
-  for (const name of names) if (!known.has(name)) reject(`no index ${name}`)
-  for (const condition of Object.values(where)) {
-    const { from, to } = toRange(condition)
-    if (![from, to].every(isComparable)) reject('neither a number nor a string')
-  }
-  const isCount = limit === Infinity || (Number.isSafeInteger(limit) && limit >= 0)
-  if (!isCount) reject(`limit ${limit}`)
+/** Can it be answered? A disk that cannot answer a list would not tell of anything else either. */
+function isValid(known: ReadonlySet<string>, query: ListQuery): boolean {
+  const { where = {}, orderBy, limit = 0 } = query
+  return (
+    (orderBy === undefined || known.has(orderBy)) &&
+    limit >= 0 &&
+    limit === Math.floor(limit) &&
+    Object.entries(where).every(([name, condition]) => {
+      const { from, to } = toRange(condition)
+      return known.has(name) && isComparable(from) && isComparable(to)
+    })
+  )
 }
 
 const isComparable = (value: unknown): boolean =>
-  typeof value === 'number'
-    ? !Number.isNaN(value)
-    : value === undefined || typeof value === 'string'
+  value === undefined || typeof value === 'string' || value === Number(value)
 
 function toRange(condition: Condition | undefined): Range {
   return typeof condition === 'object' ? condition : { from: condition, to: condition }

@@ -41,31 +41,6 @@ export class Listeners {
   }
 }
 
-/** Of what nobody uses, the last are kept, so that they are the same when they are used again. */
-export class Idle<One> {
-  readonly #all = new Set<One>()
-  readonly #max: number
-  readonly #drop: (one: One) => void
-
-  /** `drop` hears of each that is kept no longer. */
-  constructor(max: number, drop: (one: One) => void) {
-    this.#max = max
-    this.#drop = drop
-  }
-
-  /** One is used, or `isIdle` has just been. */
-  note(one: One, isIdle: boolean): void {
-    this.#all.delete(one)
-    if (!isIdle) return
-    this.#all.add(one)
-    if (this.#all.size <= this.#max) return
-    for (const oldest of this.#all) {
-      this.#all.delete(oldest)
-      return this.#drop(oldest)
-    }
-  }
-}
-
 /** A `Live` value with the handle that changes it. */
 export interface Cell<Value> extends Live<Value> {
   set(value: Value): void

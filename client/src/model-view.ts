@@ -16,9 +16,8 @@ import { Builds } from './builds.ts'
 import type { Folding } from './cells.ts'
 import type { ExecuteOptions } from './execute.ts'
 import { type ListQuery, type ListSource, ListView } from './lists.ts'
-import { Idle, Listeners } from './live.ts'
+import { Listeners } from './live.ts'
 import type { LiveState, ModelHandle, PresentState, Snapshot } from './models.ts'
-import { compareValues } from './order.ts'
 import { Overlay } from './overlay.ts'
 import type { StateRow, Want } from './store/store.ts'
 
@@ -42,9 +41,9 @@ export interface ModelViewOptions {
   readonly onDegraded: () => void
 }
 
-/** How many lists, and how many keys, are remembered while nobody listens to them. */
+/** How many lists are remembered that nobody listens to, and how many keys at all. */
 const idleListsMax = 50
-const idleKeysMax = 10_000
+const keysKnownMax = 10_000
 
 /** One model's states, and those who look at them. */
 export class ModelView {
@@ -64,8 +63,8 @@ export class ModelView {
   /** All that are kept up to date. */
   readonly #lists = new Set<ListView>()
   readonly #listOf = new Map<string, ListView>()
-  readonly #idleLists = new Idle<ListView>(idleListsMax, (list) => this.#dropList(list))
-  readonly #idleKeys = new Idle<string>(idleKeysMax, (key) => this.#dropKey(key))
+  /** Those that nobody listens to, the last used last. */
+  readonly #idleLists = new Set<ListView>()
   readonly #source: ListSource
   /** The keys to notify of. */
   #changed = new Set<string>()
@@ -197,9 +196,9 @@ export class ModelView {
           [name]: (input: unknown, options?: ExecuteOptions) => call(key, name, input, options),
         })
       }
+      if (this.#handles.size >= keysKnownMax) this.#forgetKey()
       this.#handles.set(key, handle)
     }
-    this.#idleKeys.note(key, !this.#listeners.has(key))
     return handle
   }
 
@@ -207,20 +206,23 @@ export class ModelView {
     let listeners = this.#listeners.get(key)
     if (!listeners) this.#listeners.set(key, (listeners = new Listeners(this.#onError)))
     const stop = listeners.add(changed)
-    this.#idleKeys.note(key, false)
     return () => {
       stop()
-      if (listeners.size > 0 || this.#listeners.get(key) !== listeners) return
-      this.#listeners.delete(key)
-      this.#idleKeys.note(key, true)
+      if (listeners.size === 0 && this.#listeners.get(key) === listeners) {
+        this.#listeners.delete(key)
+      }
     }
   }
 
-  /** Nothing is known of a key that nobody has heard of: else its snapshot may be in a list. */
-  #dropKey(key: string): void {
-    this.#handles.delete(key)
-    const snapshot = this.#snapshots.get(key)
-    if (snapshot && !isPresent(snapshot)) this.#snapshots.delete(key)
+  /** Makes room for another key. What is shown of one that is present may be in a list, and stays. */
+  #forgetKey(): void {
+    for (const key of this.#handles.keys()) {
+      if (this.#listeners.has(key)) continue
+      this.#handles.delete(key)
+      const snapshot = this.#snapshots.get(key)
+      if (snapshot && !isPresent(snapshot)) this.#snapshots.delete(key)
+      return
+    }
   }
 
   #snapshot(key: string): Snapshot<unknown> {
@@ -252,8 +254,11 @@ export class ModelView {
 
   #list(query: ListQuery): ListView {
     const { where = {}, orderBy, descending, limit } = query
-    const conditions = Object.entries(where).sort(([a], [b]) => compareValues(a, b))
-    const name = JSON.stringify([conditions, orderBy, descending, limit], unmistakable)
+    const conditions = Object.entries(where).sort()
+    // JSON has no word for numbers that are not finite.
+    const name = JSON.stringify([conditions, orderBy, descending, limit], (_name, value) =>
+      typeof value === 'number' ? [`${value}`] : (value as unknown),
+    )
     const list = this.#listOf.get(name) ?? new ListView(this.#source, name, query)
     this.#useList(list)
     return list
@@ -267,12 +272,13 @@ export class ModelView {
       // It has not heard of what has changed meanwhile.
       list.forget()
     }
-    this.#idleLists.note(list, list.isIdle)
-  }
-
-  #dropList(list: ListView): void {
-    this.#lists.delete(list)
-    if (this.#listOf.get(list.name) === list) this.#listOf.delete(list.name)
+    const idle = this.#idleLists
+    idle.delete(list)
+    if (list.isIdle) idle.add(list)
+    const [oldest] = idle
+    if (!oldest || idle.size <= idleListsMax) return
+    for (const lists of [idle, this.#lists]) lists.delete(oldest)
+    if (this.#listOf.get(oldest.name) === oldest) this.#listOf.delete(oldest.name)
   }
 
   #toSource(): ListSource {
@@ -371,10 +377,6 @@ export class ModelView {
 }
 
 const loading = (key: string): Snapshot<unknown> => ({ status: 'loading', key, pending: 0 })
-
-/** JSON has no word for a number that is not finite. */
-const unmistakable = (_name: string, value: unknown): unknown =>
-  typeof value === 'number' ? [`${value}`] : value
 
 const isPresent = (snapshot: Snapshot<unknown>): snapshot is PresentState<unknown> =>
   snapshot.status === 'present' || snapshot.status === 'rebuilding'

@@ -14,8 +14,8 @@ export function compareValues(a: IndexValue, b: IndexValue): number {
 }
 
 /** Does no value lie within a range? */
-export const isEmpty = ({ from, to }: Range): boolean =>
-  from !== undefined && to !== undefined && compareValues(from, to) > 0
+export const isEmpty = ({ from = -Infinity, to = from }: Range): boolean =>
+  compareValues(from, to) > 0
 
 /** Is a value within a range? */
 export const isWithin = (value: IndexValue, { from, to }: Range): boolean =>

@@ -51,7 +51,7 @@ export interface ErrorDetails {
   NOT_REFUSED: { readonly id: string }
   NO_COMPENSATION: { readonly reason: string }
   RESCUE_INVALID: { readonly reason: string }
-  QUERY_INVALID: { readonly reason: string }
+  QUERY_INVALID: { readonly query: string }
   // Storage on the device.
   STORAGE_UNAVAILABLE: { readonly reason: string }
   STORAGE_FULL: undefined

@@ -120,9 +120,22 @@ export class DexieDatabase {
   ): Promise<Result> {
     const tx = await this.#begin(stores, mode, durability)
     try {
-      return (await settled(tx, issue))()
+      const read = await new Promise<() => Result>((resolve, reject) => {
+        const fail = (error: unknown): void => {
+          reject(error)
+          tx.abort()
+        }
+        tx.onabort = () => reject(toTidemarkError(tx.error))
+        try {
+          const issued = issue(tx, fail)
+          tx.oncomplete = () => resolve(issued)
+        } catch (error) {
+          fail(error)
+        }
+      })
+      return read()
     } catch (error) {
-      throw isTidemarkError(error) ? error : toLost(error)
+      throw toLost(error)
     }
   }
 
@@ -204,31 +217,8 @@ export class DexieDatabase {
   }
 }
 
-/** Issues the requests of a transaction, and waits for it to complete. Where that throws, none of them takes place. */
-function settled<Read>(
-  tx: IDBTransaction,
-  issue: (tx: IDBTransaction, fail: Fail) => Read,
-): Promise<Read> {
-  return new Promise((resolve, reject) => {
-    let fault: TidemarkError | undefined
-    const fail = (error: TidemarkError): void => {
-      fault = error
-      tx.abort()
-    }
-    tx.onabort = () => reject(fault ?? toTidemarkError(tx.error))
-    try {
-      const read = issue(tx, fail)
-      tx.oncomplete = () => resolve(read)
-    } catch (error) {
-      reject(error)
-      tx.abort()
-    }
-  })
-}
-
 /** The one place where names of the platform's and Dexie's errors are read. */
 function toTidemarkError(error: unknown): TidemarkError {
-  if (isTidemarkError(error)) return error
   const named = error as { readonly name?: string; readonly inner?: unknown } | null
   const options = { cause: error }
   switch (named?.name) {
@@ -249,4 +239,6 @@ function toTidemarkError(error: unknown): TidemarkError {
 }
 
 const toLost = (cause: unknown): TidemarkError =>
-  new TidemarkError('STORAGE_LOST', { reason: String(cause).slice(0, 200) }, { cause })
+  isTidemarkError(cause)
+    ? cause
+    : new TidemarkError('STORAGE_LOST', { reason: String(cause).slice(0, 200) }, { cause })

@@ -10,6 +10,11 @@ interface StateRecord extends Omit<StateRow, 'indexed'> {
   readonly by: readonly (readonly [string, string, IndexValue])[]
 }
 
+/** A build under its number, which is in the order in which they were begun. */
+interface BuildRecord extends Checkpoint {
+  readonly n: number
+}
+
 /** Greater than every number and text in the order of IndexedDB. */
 const greatest: IDBValidKey = []
 
@@ -18,7 +23,7 @@ const countMax = 2 ** 32 - 1
 
 /** How far the builds are. */
 export function readCheckpoints(tx: IDBTransaction): () => readonly Checkpoint[] {
-  const found = tx.objectStore('builds').getAll() as IDBRequest<Checkpoint[]>
+  const found = tx.objectStore('builds').getAll() as IDBRequest<BuildRecord[]>
   return () => found.result.map(toCheckpoint)
 }
 
@@ -30,7 +35,7 @@ export function writeStates(
   [to, after, rows]: Parameters<Store['writeStates']>,
 ): () => Position | undefined {
   const builds = tx.objectStore('builds')
-  const found = builds.getAll() as IDBRequest<(Checkpoint & { readonly n: number })[]>
+  const found = builds.getAll() as IDBRequest<BuildRecord[]>
   let position: Position | undefined
   found.onsuccess = () => {
     const before = found.result.find(({ build }) => build === to.build)
@@ -91,8 +96,7 @@ function readRange(
     to ?? greatest,
   ])
   if (!descending) {
-    const count = rowsMax > countMax ? undefined : rowsMax
-    const found = source.getAll(wanted, count) as IDBRequest<StateRecord[]>
+    const found = source.getAll(wanted, Math.min(rowsMax, countMax)) as IDBRequest<StateRecord[]>
     return () => found.result.map(toRow)
   }
   const records: StateRecord[] = []
@@ -105,12 +109,7 @@ function readRange(
   return () => records.map(toRow)
 }
 
-const toCheckpoint = ({ build, model, position, isComplete }: Checkpoint): Checkpoint => ({
-  build,
-  model,
-  position,
-  isComplete,
-})
+const toCheckpoint = ({ n: _n, ...checkpoint }: BuildRecord): Checkpoint => checkpoint
 
 const toRecord = ({ build }: Checkpoint, { indexed, ...row }: StateRow): StateRecord => ({
   ...row,

@@ -111,7 +111,7 @@ class DexieStore implements Store {
     const fates = tx.objectStore('fates')
     const newest = fates.openKeyCursor(null, 'prev')
     const range = this.#database.range.lowerBound(seen ?? Infinity, true)
-    const rows = fates.getAll(range) as IDBRequest<Fate[]>
+    const rows = fates.getAll(range) as IDBRequest<FateRecord[]>
     return () => ({
       upTo: Number(newest.result?.primaryKey ?? 0),
       rows: rows.result.map(toFate),
@@ -188,7 +188,9 @@ class DexieStore implements Store {
 
   fate(id: string): Promise<Fate | undefined> {
     return this.#database.transact(['fates'], 'readonly', (tx) => {
-      const found = tx.objectStore('fates').index('ids').get(id) as IDBRequest<Fate | undefined>
+      const found = tx.objectStore('fates').index('ids').get(id) as IDBRequest<
+        FateRecord | undefined
+      >
       return () => found.result && toFate(found.result)
     })
   }
@@ -243,15 +245,12 @@ class DexieStore implements Store {
   }
 }
 
+interface FateRecord extends Fate {
+  readonly n: number
+}
+
 /** Without the number that it has in the database. */
-const toFate = ({ type, topic, scope, ids, by, refusal }: Fate): Fate => ({
-  type,
-  topic,
-  scope,
-  ids,
-  by,
-  ...(refusal && { refusal }),
-})
+const toFate = ({ n: _n, ...fate }: FateRecord): Fate => fate
 
 /** Takes refused events off their list, and tells of those that are not on it. */
 function resolve(

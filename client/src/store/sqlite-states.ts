@@ -117,7 +117,7 @@ export function readStates(run: Statements, want: Want): readonly StateRow[] | u
 
 function readRange(run: Statements, build: string, range: StateRange): readonly unknown[] {
   const { index, descending, rowsMax, to = greatest } = range
-  const limit = Number.isFinite(rowsMax) ? rowsMax : noLimit
+  const limit = rowsMax > Number.MAX_SAFE_INTEGER ? noLimit : rowsMax
   if (index === undefined) {
     const read = descending ? run.byKeyDown : run.byKeyUp
     return read.all(build, range.from ?? '', to, limit)
