@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { system, writeFrame } from '@tidemark/shared'
 import fastify, { type FastifyInstance } from 'fastify'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ClientOptions } from 'ws'
 import { gateway, type GatewayPluginOptions } from './fastify.ts'
 import type { Log } from './log/log.ts'
 import { sqliteLog } from './log/sqlite.ts'
 import { hello, inventory, name, someClaim, submit } from './testing/client.ts'
+import { rawUpgrade, statusLineOf } from './testing/raw-upgrade.ts'
 import { SocketClient } from './testing/socket-client.ts'
 
 let folder: string
@@ -130,6 +131,52 @@ test('[N11] a page of another origin may not connect, unless it is on the list',
   const listed = await connect({ origin: 'https://app.example' }).opened()
   const unlisted = await connect({ origin: `http://${own}` }).opened()
   expect([listed.closed, unlisted.closed?.code]).toEqual([undefined, 1006])
+})
+
+test('[N11] without `authenticate` a page whose own name leads to this machine gets no socket, and no answer over HTTP', async () => {
+  await start()
+  const { port } = new URL(address)
+  for (const name of ['evil.example', '127.evil.example', 'localhost.evil.example']) {
+    const headers = { Host: `${name}:${port}`, Origin: `http://${name}:${port}` }
+    expect(await statusLineOf(address, '/sync', headers), name).toContain(' 403 ')
+    const asked = await app.inject({ url: '/feed/inventory/shop-7', headers })
+    expect(asked.statusCode, name).toBe(403)
+  }
+  for (const name of ['localhost', '127.0.0.1', '[::1]']) {
+    const headers = { Host: `${name}:${port}`, Origin: `http://${name}:${port}` }
+    expect(await statusLineOf(address, '/sync', headers), name).toContain(' 101 ')
+    const asked = await app.inject({ url: '/feed/inventory/shop-7', headers })
+    expect(asked.statusCode, name).toBe(200)
+  }
+})
+
+test('[N9] `origins` that throws costs the connection that it was asked for, and no other', async () => {
+  let works = true
+  const origins = (): boolean => {
+    if (works) return true
+    throw new Error('the list of origins is not there')
+  }
+  await start({ origins })
+  const before = await connect({ origin: 'https://app.example' }).welcomed()
+  works = false
+  const refused = await connect({ origin: 'https://app.example' }).opened()
+  expect(refused.closed?.code).toBe(1006)
+  expect(lines.join('')).toContain('"event":"upgrade-failed"')
+  before.send({ type: 'ping' })
+  await before.frame('pong')
+})
+
+test('[N9] whoever keeps a refused upgrade open is not kept', async () => {
+  await start()
+  const socket = await rawUpgrade(address, '/nope')
+  socket.resume()
+  await vi.waitFor(async () => {
+    const count = await new Promise((resolve) => {
+      app.server.getConnections((_error, count) => resolve(count))
+    })
+    expect(count).toBe(0)
+  })
+  socket.destroy()
 })
 
 test('[N11] another path and too many connections are refused before there is a socket', async () => {

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Connection, createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 import type { Logger } from './logger.ts'
-import { isLoopback } from './loopback.ts'
+import { isLocalRequest } from './loopback.ts'
 import { serveFeed } from './operate/feed.ts'
 import { createGuard, type Operate } from './operate/guard.ts'
 import { serveOperate } from './operate/routes.ts'
@@ -135,21 +135,31 @@ function serveSockets(
     perMessageDeflate: false,
   })
 
-  app.server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
-    const target = new URL(request.url ?? '/', 'http://localhost').pathname
-    if (target !== path) {
-      if (app.server.listenerCount('upgrade') === 1) refuse(stream, '404 Not Found')
-      return
-    }
-    if (!open && !isLoopback(request.socket.remoteAddress)) return refuse(stream, '403 Forbidden')
+  /** Why an upgrade of ours is refused. Nothing where it is not. */
+  const findRefusal = (request: IncomingMessage): string | undefined => {
     const { origin, host } = request.headers
-    if (!isExpectedOrigin(origin, host, options.origins)) return refuse(stream, '403 Forbidden')
-    if (sockets.clients.size >= connectionsMax || running.status().draining) {
-      return refuse(stream, '503 Service Unavailable')
+    const isServed = open || isLocalRequest(request.socket.remoteAddress, host)
+    if (!isServed || !isExpectedOrigin(origin, host, options.origins)) return '403 Forbidden'
+    const isFull = sockets.clients.size >= connectionsMax || running.status().draining
+    return isFull ? '503 Service Unavailable' : undefined
+  }
+
+  app.server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    const target = URL.parse(request.url ?? '', 'http://localhost')?.pathname
+    if (target !== path && app.server.listenerCount('upgrade') > 1) return
+    // Nobody else listens here: whatever goes wrong with one request would end the process.
+    stream.on('error', () => stream.destroy())
+    try {
+      if (target === undefined) return refuse(stream, '400 Bad Request')
+      const refusal = target === path ? findRefusal(request) : '404 Not Found'
+      if (refusal) return refuse(stream, refusal)
+      sockets.handleUpgrade(request, stream, head, (socket) => {
+        connect(running, socket, request.socket.remoteAddress)
+      })
+    } catch (error) {
+      app.log.error({ event: 'upgrade-failed', err: error }, 'a connection was not opened')
+      stream.destroy()
     }
-    sockets.handleUpgrade(request, stream, head, (socket) => {
-      connect(running, socket, request.socket.remoteAddress)
-    })
   })
 
   // A browser answers these pings also where its timers sleep, in a tab that nobody looks at.
@@ -188,7 +198,9 @@ function connect(running: Gateway, socket: WebSocket, address: string | undefine
   socket.on('error', () => {})
 }
 
+/** Answers and lets go at once, because whoever was refused may keep its own side open for ever. */
 function refuse(stream: Duplex, status: string): void {
+  stream.once('finish', () => stream.destroy())
   stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Claim, system } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { name, someClaim, submit } from './testing/client.ts'
+import { rawUpgrade, statusLineOf } from './testing/raw-upgrade.ts'
 import { SocketClient } from './testing/socket-client.ts'
 
 let folder: string
@@ -129,4 +130,31 @@ test('[N11] it refuses to serve others without `authenticate`', async () => {
   await expect(start({ HOST: '0.0.0.0' })).rejects.toThrow(
     /ended with 1: Refusing to serve 0.0.0.0/,
   )
+})
+
+/** Fails where the process is gone, or one that was connected before is not served any more. */
+async function expectToGoOn(address: string, client: SocketClient): Promise<void> {
+  client.send({ type: 'ping' })
+  await client.frame('pong')
+  await connect(address).welcomed()
+  expect([child?.exitCode, child?.signalCode]).toEqual([null, null])
+}
+
+test('[N9] an upgrade whose target is no address is answered, and the process and its clients go on', async () => {
+  const address = await start()
+  const client = await connect(address).welcomed()
+  for (const target of ['//', 'http://', '//[', 'http://:0:0/sync', '*']) {
+    expect(await statusLineOf(address, target), target).toMatch(/^HTTP\/1.1 40[04] /)
+  }
+  await expectToGoOn(address, client)
+})
+
+test('[N9] upgrades that are reset while they are refused, or served, end nothing but themselves', async () => {
+  const address = await start()
+  const client = await connect(address).welcomed()
+  for (let round = 0; round < 200; round += 1) {
+    const socket = await rawUpgrade(address, round % 2 === 0 ? '/nope' : '/sync')
+    socket.resetAndDestroy()
+  }
+  await expectToGoOn(address, client)
 })

@@ -13,7 +13,7 @@ import { parseConfig } from '../emulator/config.ts'
 import { gateway } from '../fastify.ts'
 import type { Log } from '../log/log.ts'
 import { sqliteLog } from '../log/sqlite.ts'
-import { isLoopback } from '../loopback.ts'
+import { hostnameOf, isLoopback } from '../loopback.ts'
 import { planTopology, toEmulatorConfig } from '../operate/provision.ts'
 
 /** Where a gateway of development is, and what it has. */
@@ -116,7 +116,7 @@ async function start(
     // Whoever is sent away for a restart shall not be missed for long.
     awayMsMax: 0,
     // A page of whatever server of this machine; no page of the Internet, which believes nobody.
-    origins: (origin) => URL.canParse(origin) && isLoopback(hostOf(origin)),
+    origins: (origin) => isLoopback(hostnameOf(origin)),
   })
   const close = async (): Promise<void> => {
     await app.close()
@@ -131,8 +131,6 @@ async function start(
     throw error
   }
 }
-
-const hostOf = (origin: string): string => new URL(origin).hostname.replaceAll(/[[\]]/g, '')
 
 function portOf(app: FastifyInstance): number {
   const address = app.server.address()

@@ -5,7 +5,7 @@
 import { type LogName, system as realSystem, type System } from '@tidemark/shared'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { runWithin } from '../deadline.ts'
-import { isLoopback } from '../loopback.ts'
+import { isLocalRequest } from '../loopback.ts'
 import { isExpectedOrigin, type Origins } from '../origins.ts'
 import type { Authenticate, Authorize, Principal } from '../permission.ts'
 
@@ -55,9 +55,9 @@ export function createGuard(options: GuardOptions): Guard {
   return {
     async principalOf(request) {
       const address = request.socket.remoteAddress
-      const { origin, host = '', authorization } = request.headers
+      const { origin, host, authorization } = request.headers
       if (!isExpectedOrigin(origin, host, origins)) return forbidden('a page of another origin')
-      if (loopbackOnly && !(isLoopback(address) && isLocalHost(host))) {
+      if (loopbackOnly && !isLocalRequest(address, host)) {
         return forbidden('without authenticate and authorize only this machine is served')
       }
       const [, token] = /^Bearer +(\S+)$/i.exec(authorization ?? '') ?? []
@@ -100,8 +100,3 @@ const unknowable: Denied = {
 }
 
 const forbidden = (why: string): Denied => ({ status: 403, error: 'FORBIDDEN', message: why })
-
-/** A name that leads to this machine and that nobody else can register: a page cannot rebind its own to it. */
-const isLocalHost = (host: string): boolean =>
-  URL.canParse(`http://${host}`) &&
-  isLoopback(new URL(`http://${host}`).hostname.replace(/^\[(.*)\]$/, '$1'))
