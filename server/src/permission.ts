@@ -3,7 +3,7 @@ import type { Claim, EventId } from '@tidemark/shared'
 
 /** Whom a gateway takes a client for. */
 export interface Principal {
-  /** Becomes the author of everything the client appends. 1 to 256 characters. */
+  /** Becomes the author of everything the client appends. 1 to 256 characters, none of them a control character. */
   readonly author: string
   /** When its token ends, in ms since 1970: the link is closed then, unless it was renewed. */
   readonly expiresAt?: number

@@ -92,6 +92,17 @@ describe('hello', () => {
     expect(unlucky.types).toEqual(['goaway'])
   })
 
+  test.each(['', 'a'.repeat(257), 'ann\u0007', 'ann\n', '\ud800'])(
+    '[N4] an author that no reader could parse is not welcomed: %j',
+    async (author) => {
+      open({ authenticate: () => ({ author }) })
+      const client = new TestClient(gateway)
+      client.send(hello(clock.system))
+      await clock.settle()
+      expect(client.closed).toEqual({ code: 4401, reason: 'UNAUTHENTICATED' })
+    },
+  )
+
   test('[N4] an authority that never answers does not keep a client for ever', async () => {
     open({ authenticate: () => new Promise(() => {}) })
     const client = new TestClient(gateway)

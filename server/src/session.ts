@@ -10,6 +10,7 @@ import {
   fixedLimits,
   type FrameOf,
   type GatewayFrame,
+  isAuthor,
   isTidemarkError,
   type Limits,
   type LogName,
@@ -262,10 +263,9 @@ export class Session {
       const asked = async (): Promise<Principal | undefined> =>
         authenticate({ token, clientId, address: this.#address })
       const principal = await this.#ask(asked())
-      if (principal && principal.author.length >= 1 && principal.author.length <= 256) {
-        return principal
-      }
-      this.fail(new TidemarkError('UNAUTHENTICATED', { reason: 'the token was not accepted' }))
+      if (principal && isAuthor(principal.author)) return principal
+      const reason = principal ? 'nobody can have this name' : 'the token was not accepted'
+      this.fail(new TidemarkError('UNAUTHENTICATED', { reason }))
     } catch (error) {
       if (isTidemarkError(error, 'UNAUTHENTICATED')) this.fail(error)
       else {

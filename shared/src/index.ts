@@ -62,7 +62,14 @@ export {
   model,
   type StateOf,
 } from './model.ts'
-export { badFrame, parseClaim, parseClientFrame, parseEntry, parseGatewayFrame } from './parse.ts'
+export {
+  badFrame,
+  isAuthor,
+  parseClaim,
+  parseClientFrame,
+  parseEntry,
+  parseGatewayFrame,
+} from './parse.ts'
 export type { Broadcast, Connect, Locks, Socket, SocketHandlers } from './ports.ts'
 export {
   parseRescue,

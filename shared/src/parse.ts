@@ -97,12 +97,17 @@ export function parseClaim(line: string, depthMax = defaultLimits.depthMax): Cla
   return claim as unknown as Claim
 }
 
+const author = text(256)
+
+/** Can this be an author: 1 to 256 characters, without a control character or half of a pair? */
+export const isAuthor = (value: unknown): value is string => !author(value, 'author')
+
 const entryCheck = record({
   position: integer(1),
   revision: integer(1),
   receivedAt: integer(0),
   source: text(6),
-  author: text(256),
+  author,
   batch: optional(text(36, uuidPattern)),
   event: record(claimShape),
 })

@@ -26,6 +26,18 @@ test('[V2] whatever is not a whole rescue file is refused with a reason', async 
     ['\u0000\u0001 binary', 'it is no rescue file of Tidemark'],
     [file.replace('"version":1', '"version":2'), 'its format is 2, not 1'],
     [file.replace('"user":"ann"', '"user":7'), 'its first line does not say whose it is'],
+    [
+      file.replace('"user":"ann"', '"user":"ann\\u0007"'),
+      'its first line does not say whose it is',
+    ],
+    [
+      file.replace('"user":"ann"', `"user":"${'a'.repeat(257)}"`),
+      'its first line does not say whose it is',
+    ],
+    [
+      file.replace('"scope":"shop-7"', '"scope":"shop/7"'),
+      'its first line does not say whose it is',
+    ],
     [file.replace('zwölf', 'zwolf'), 'it is damaged'],
     [file.slice(0, -20), 'it is damaged'],
     [[withoutSum, body[0], ''].join('\n'), 'a part of it is missing'],

@@ -4,8 +4,8 @@
  * them. The checksum tells a damaged file from a whole one; it is no signature.
  */
 import { TidemarkError } from './errors.ts'
-import type { EventId, LogName } from './event.ts'
-import { parseClaim, parseJsonObject } from './parse.ts'
+import { type EventId, type LogName, namePattern } from './event.ts'
+import { isAuthor, parseClaim, parseJsonObject } from './parse.ts'
 
 /** A batch that waited on a device. */
 export interface RescuedBatch extends LogName {
@@ -88,9 +88,14 @@ function readHeader(line: string): Header {
   if (header?.['format'] !== format) throw invalid('it is no rescue file of Tidemark')
   const { version, clientId, user, scope, exportedAt, batches, sha256: sum } = header
   if (version !== newest) throw invalid(`its format is ${String(version)}, not ${newest}`)
-  const areTexts = [clientId, user, scope].every((text) => typeof text === 'string' && text !== '')
+  const isOfSomebody =
+    typeof clientId === 'string' &&
+    clientId !== '' &&
+    isAuthor(user) &&
+    typeof scope === 'string' &&
+    namePattern.test(scope)
   const areNumbers = [exportedAt, batches].every((number) => Number.isSafeInteger(number))
-  if (!areTexts || !areNumbers || !(sum === undefined || typeof sum === 'string')) {
+  if (!isOfSomebody || !areNumbers || !(sum === undefined || typeof sum === 'string')) {
     throw invalid('its first line does not say whose it is')
   }
   return header as unknown as Header

@@ -2,7 +2,7 @@
  * Who asks over plain HTTP: the same two functions that guard the WebSocket, with the token in the
  * `Authorization` header. A page of another origin gets nothing, whoever's browser it runs in.
  */
-import { type LogName, system as realSystem, type System } from '@tidemark/shared'
+import { isAuthor, type LogName, system as realSystem, type System } from '@tidemark/shared'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { runWithin } from '../deadline.ts'
 import { isLocalRequest } from '../loopback.ts'
@@ -64,7 +64,7 @@ export function createGuard(options: GuardOptions): Guard {
       try {
         const found = await ask(() => authenticate({ token, clientId: 'http', address }))
         const isOver = (found?.expiresAt ?? Infinity) <= system.now()
-        return found && !isOver ? found : unauthenticated
+        return found && isAuthor(found.author) && !isOver ? found : unauthenticated
       } catch (error) {
         request.log.warn({ event: 'authenticate-failed', err: error }, 'nobody can be known now')
         return unknowable
