@@ -249,6 +249,46 @@ test('[G14] an `authorize` that throws or never answers is `later`, after what w
   expect(await head()).toBe(2)
 })
 
+test('[G14] while what is before a `later` is being committed, nothing behind it takes its number', async () => {
+  let commit = (): void => {}
+  open({
+    log: {
+      ...bindLog(log),
+      append: async (chains) => {
+        await new Promise<void>((resolve) => (commit = resolve))
+        return await log.append(chains)
+      },
+    },
+  })
+  permission = ({ action }) => {
+    if (action === 'append' && isDown) throw new Error('the directory is down')
+    return 'allow'
+  }
+  let isDown = false
+  const client = await welcomed()
+  const [first, second, third] = [claim(), claim(), claim()]
+  client.send(submit(1, [first]))
+  await clock.settle()
+  isDown = true
+  client.send(submit(2, [second]))
+  isDown = false
+  client.send(submit(3, [third]))
+  await clock.settle()
+  commit()
+  await clock.settle()
+  commit()
+  await clock.settle()
+  expect(answers(client)).toMatchObject([
+    { type: 'verdicts', n: 1, verdicts: [{ position: 1 }] },
+    { type: 'later', n: 2 },
+  ])
+  client.send(submit(2, [second, third]))
+  await clock.settle()
+  commit()
+  await clock.settle()
+  expect(answers(client).at(-1)).toMatchObject({ n: 2, verdicts: [{ position: 2 }, {}] })
+})
+
 test('[G7] a decision whose ground is not accepted is blocked, and nothing overtakes it', async () => {
   const client = await welcomed()
   const [ground, decision, fact] = [claim({ data: { quantity: 0 } }), claim(), claim()]
@@ -342,4 +382,58 @@ test('[G16] a turn is bounded: what is left over comes next, and every link gets
   expect(appended.reduce((sum, count) => sum + count, 0)).toBe(9_001)
   expect(Math.max(...appended)).toBeLessThanOrEqual(7_000)
   expect(answers(bob)).toHaveLength(1)
+})
+
+/** A batch of about a million characters: as much as a frame holds. */
+const large = () =>
+  Array.from({ length: 6 }, () => claim({ data: { quantity: 1, note: 'x'.repeat(170_000) } }))
+
+test('[G16] what one link has under way is bounded in length: the rest is asked for again, and none is lost', async () => {
+  let answer = (): void => {}
+  permission = ({ action }) =>
+    action === 'read'
+      ? 'allow'
+      : new Promise((resolve) => {
+          answer = () => resolve('allow')
+        })
+  const client = await welcomed()
+  const batches = Array.from({ length: 40 }, large)
+  for (const [at, batch] of batches.entries()) client.send(submit(at + 1, [batch]))
+  const answerAll = async (): Promise<void> => {
+    for (let count = 0; count < batches.length; count += 1) {
+      answer()
+      await clock.settle()
+    }
+  }
+  await answerAll()
+  const taken = client.of('verdicts').reduce((sum, { verdicts }) => sum + verdicts.length, 0)
+  expect(taken).toBeGreaterThan(10)
+  expect(taken).toBeLessThan(20)
+  expect(answers(client).at(-1)).toEqual({ type: 'later', n: taken + 1, retryAfterMs: 0 })
+  const rest = batches.slice(taken, taken + 3)
+  for (const [at, batch] of rest.entries()) client.send(submit(taken + 1 + at, [batch]))
+  await answerAll()
+  expect(await head()).toBe(6 * (taken + 3))
+})
+
+test('[G16] a turn is bounded in length too, and who had none comes first in the next', async () => {
+  const turns: { readonly length: number; readonly authors: readonly string[] }[] = []
+  const counted: Log = {
+    ...bindLog(log),
+    append: (chains) => {
+      const all = chains.flat()
+      const lengths = all.flatMap(({ events }) => events.map(({ line }) => line.length))
+      const length = lengths.reduce((sum, each) => sum + each, 0)
+      turns.push({ length, authors: [...new Set(all.map(({ author }) => author))] })
+      return log.append(chains)
+    },
+  }
+  open({ log: counted })
+  const [ann, bob] = [await welcomed('ann'), await welcomed('bob')]
+  for (let n = 1; n <= 14; n += 1) ann.send(submit(n, [large()]))
+  bob.send(submit(1, [claim()]))
+  await clock.settle()
+  expect(turns.map(({ authors }) => authors)).toEqual([['ann'], ['bob', 'ann']])
+  expect(Math.max(...turns.map(({ length }) => length))).toBeLessThan(10_000_000)
+  expect(await head()).toBe(6 * 14 + 1)
 })

@@ -3,12 +3,12 @@
  * after its commit. While the log cannot take anything, nothing is answered but `later`.
  */
 import { Doorbell, isTidemarkError, type System } from '@tidemark/shared'
-import type { Lane } from './lane.ts'
+import { type Lane, type Size, sizeOf } from './lane.ts'
 import type { Attempt, Log, Outcome } from './log/log.ts'
 import type { Logger } from './logger.ts'
 
-/** Events that one transaction takes, so that nobody waits behind a very long one. */
-const turnEventsMax = 4_000
+/** What one transaction takes, so that nobody waits behind a very long one: events, and UTF-16 code units of their lines. */
+const turnMax: Size = { events: 4_000, length: 8_388_608 }
 /** The least that a client waits after `later`, and how much more by chance, in milliseconds. */
 const retryAfterMs = 500
 const retryJitterMs = 1_000
@@ -66,19 +66,20 @@ export function createAccept(options: {
   async function turn(): Promise<void> {
     const lanes: Lane[] = []
     const chains: (readonly Attempt[])[] = []
-    let events = 0
-    const rest = new Set<Lane>()
+    let { events, length } = turnMax
     for (const lane of waiting) {
-      const chain = events < turnEventsMax ? lane.take(turnEventsMax - events) : []
-      if (chain.length > 0) {
-        lanes.push(lane)
-        chains.push(chain)
-        events += chain.reduce((sum, attempt) => sum + attempt.events.length, 0)
-      }
-      if (lane.ready) rest.add(lane)
+      const chain = lane.take({ events, length })
+      if (chain.length === 0) continue
+      lanes.push(lane)
+      chains.push(chain)
+      const size = sizeOf(chain)
+      events -= size.events
+      length -= size.length
     }
-    waiting = rest
-    if (rest.size > 0) bell.ring()
+    // Who had nothing in this turn comes first in the next.
+    for (const lane of lanes) waiting.delete(lane)
+    waiting = new Set([...waiting, ...lanes].filter(({ ready }) => ready))
+    if (waiting.size > 0) bell.ring()
     if (chains.length === 0) return
     const answers = await append(chains)
     for (const [at, lane] of lanes.entries()) {

@@ -33,6 +33,28 @@ interface Waiting {
   readonly lines: readonly string[]
 }
 
+/**
+ * Lines that one link may have under way, in UTF-16 code units. What would be more is asked for again when
+ * they have their answers: allowed are thousands of events, and each may be large.
+ */
+const unansweredLengthMax = 16_777_216
+
+/** How much an attempt holds. */
+export interface Size {
+  readonly events: number
+  /** Of its lines, in UTF-16 code units. */
+  readonly length: number
+}
+
+/** How much these attempts hold together. */
+export function sizeOf(attempts: readonly Attempt[]): Size {
+  const lines = attempts.flatMap(({ events }) => events.map(({ line }) => line))
+  return { events: lines.length, length: lengthOf(lines) }
+}
+
+const lengthOf = (lines: readonly string[]): number =>
+  lines.reduce((sum, line) => sum + line.length, 0)
+
 /** Where one link's batches wait for their verdicts. */
 export class Lane {
   readonly #options: LaneOptions
@@ -41,9 +63,10 @@ export class Lane {
   /** The number of the first batch without an answer. */
   #unanswered = 1
   #unansweredEvents = 0
+  #unansweredLength = 0
   #waiting: Waiting[] = []
   #ready: Attempt[] = []
-  /** Where `#ready` ends for now: a batch that cannot be prepared, and the wait to ask for. */
+  /** Where the lane ends for now: what came next could not be prepared or kept, and has to come again after a wait. */
   #trouble: { readonly retryAfterMs: number } | undefined
   #taken = 0
   #preparing = false
@@ -66,7 +89,15 @@ export class Lane {
       throw new TidemarkError('TOO_MANY', { what: 'events in a submit', max: submitEventsMax })
     }
     if (n !== this.#expected || this.#closed) return
+    // The numbers of what is to come again belong to nothing else.
+    if (this.#trouble) return
+    const length = lengthOf(events)
+    if (this.#unansweredLength > 0 && this.#unansweredLength + length > unansweredLengthMax) {
+      this.#trouble = { retryAfterMs: 0 }
+      return
+    }
     this.#unansweredEvents += total
+    this.#unansweredLength += length
     if (this.#unansweredEvents > unansweredEventsMax) {
       throw new TidemarkError('TOO_MANY', { what: 'events under way', max: unansweredEventsMax })
     }
@@ -78,13 +109,16 @@ export class Lane {
     this.#prepare()
   }
 
-  /** Takes what is ready, about `eventsMax` events of it. It has to be settled before more is taken. */
-  take(eventsMax: number): readonly Attempt[] {
+  /** Takes what is ready, about as much of it as there is room. It has to be settled before more is taken. */
+  take(room: Size): readonly Attempt[] {
     if (this.#closed || this.#taken > 0) return []
-    let events = 0
+    let { events, length } = room
     let count = 0
-    while (count < this.#ready.length && events < eventsMax) {
-      events += this.#ready[count]?.events.length ?? 0
+    for (const attempt of this.#ready) {
+      if (events <= 0 || length <= 0) break
+      const size = sizeOf([attempt])
+      events -= size.events
+      length -= size.length
       count += 1
     }
     this.#taken = count
@@ -102,11 +136,13 @@ export class Lane {
     if (this.#closed) return
     const verdicts: BatchVerdict[] = []
     const n = this.#unanswered
-    for (const [at, outcome] of outcomes.entries()) {
+    for (const outcome of outcomes) {
       if (outcome.type === 'blocked' || outcome.type === 'held') break
       verdicts.push(toVerdict(outcome))
-      this.#unansweredEvents -= attempts[at]?.events.length ?? 0
     }
+    const { events, length } = sizeOf(attempts.slice(0, verdicts.length))
+    this.#unansweredEvents -= events
+    this.#unansweredLength -= length
     this.#unanswered += verdicts.length
     if (verdicts.length > 0) this.#options.answer({ type: 'verdicts', n, verdicts })
     const last = outcomes.at(-1)
@@ -174,6 +210,7 @@ export class Lane {
 
   #tellTrouble(): void {
     if (!this.#trouble || this.#taken > 0 || this.#ready.length > 0) return
+    if (this.#preparing || this.#waiting.length > 0) return
     this.#rewind({ type: 'later', n: 0, ...this.#trouble })
   }
 
@@ -191,6 +228,7 @@ export class Lane {
     this.#ready = []
     this.#trouble = undefined
     this.#unansweredEvents = 0
+    this.#unansweredLength = 0
   }
 }
 
