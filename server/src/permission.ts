@@ -1,5 +1,9 @@
-/** Who a client is and what it may do: two functions that the embedder passes, and what they answer with. */
-import type { Claim, EventId } from '@tidemark/shared'
+/** Who a client is and what it may do: two functions that the embedder passes, what they answer with, and how they are asked. */
+import type { Claim, EventId, LogName, System } from '@tidemark/shared'
+import { withDeadline } from './deadline.ts'
+
+/** How long either may take, in ms. */
+const askMsMax = 10_000
 
 /** Whom a gateway takes a client for. */
 export interface Principal {
@@ -61,3 +65,19 @@ export type Permission =
 
 /** Says what a client may do. A throw means that it cannot be found out now: the client is answered `later`. */
 export type Authorize = (access: Access) => Permission | Promise<Permission>
+
+/** What a function of the embedder answers. Rejects with what it throws, or where it does not answer in time. */
+export function ask<T>(system: System, run: () => T | Promise<T>): Promise<T> {
+  const late = (): Error => new Error(`no answer within ${askMsMax} ms`)
+  return withDeadline(system, askMsMax, (async () => await run())(), late)
+}
+
+/** Asks whether somebody may read a log. Rejects where that cannot be found out now. */
+export async function mayRead(
+  { system, authorize }: { readonly system: System; readonly authorize: Authorize },
+  principal: Principal,
+  { topic, scope }: LogName,
+): Promise<boolean> {
+  const answer = await ask(system, () => authorize({ action: 'read', principal, topic, scope }))
+  return answer === 'allow'
+}

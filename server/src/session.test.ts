@@ -10,6 +10,7 @@ import { createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 import type { Log } from './log/log.ts'
 import { memoryLog } from './log/memory.ts'
 import { sqliteLog } from './log/sqlite.ts'
+import { bindLog } from './testing/bind-log.ts'
 import { type Clock, createClock } from './testing/clock.ts'
 import { hello, inventory, name, someClaim, submit, TestClient } from './testing/client.ts'
 
@@ -157,6 +158,35 @@ describe('staying', () => {
     expect(goesOn.closed).toBeUndefined()
   })
 
+  test('[N7] of tokens that come while one is looked at the newest is looked at next, and an older one never wins', async () => {
+    const asked: { readonly token: string; answer(): void }[] = []
+    const authenticate: GatewayOptions['authenticate'] = ({ token = '' }) =>
+      new Promise((resolve) => {
+        const expiresAt = clock.system.now() + Number(token.split('/')[1]) * 1_000
+        asked.push({ token, answer: () => resolve({ author: 'ann', expiresAt }) })
+      })
+    open({ authenticate })
+    const client = new TestClient(gateway)
+    client.send(hello(clock.system, { token: 'ann/20' }))
+    asked[0]?.answer()
+    await clock.settle()
+    for (let count = 1; count <= 1_000; count += 1) {
+      client.send({ type: 'reauth', token: `ann/${count}` })
+    }
+    await clock.settle()
+    expect(asked.map(({ token }) => token)).toEqual(['ann/20', 'ann/1'])
+    asked[1]?.answer()
+    await clock.settle()
+    expect(asked.map(({ token }) => token).slice(2)).toEqual(['ann/1000'])
+    asked[2]?.answer()
+    await clock.settle()
+    for (let count = 0; count < 10; count += 1) {
+      client.send({ type: 'ping' })
+      await clock.pass(10_000)
+    }
+    expect(client.closed).toBeUndefined()
+  })
+
   test('[N7] a token of somebody else does not renew the link', async () => {
     const client = await welcomed({ token: 'ann' })
     client.send({ type: 'reauth', token: 'eve' })
@@ -275,6 +305,48 @@ describe('bad frames', () => {
 })
 
 describe('subscriptions', () => {
+  test('[N10] however often logs are subscribed to and given up, each is asked about once at a time, and no more than may be subscribed to', async () => {
+    const waiting: (() => void)[] = []
+    const authorize: GatewayOptions['authorize'] = () =>
+      new Promise((resolve) => waiting.push(() => resolve('allow')))
+    open({ authorize, limits: { subscriptionsMax: 10 } })
+    const [one, many] = [await welcomed(), await welcomed({ token: 'bob' })]
+    for (let count = 0; count < 1_000; count += 1) one.send({ type: 'subscribe', ...name })
+    expect(waiting).toHaveLength(1)
+    for (let count = 0; count < 1_000; count += 1) {
+      const log = { topic: 'inventory', scope: `shop-${count}` }
+      many.send({ type: 'subscribe', ...log })
+      if (count < 990) many.send({ type: 'unsubscribe', ...log })
+    }
+    expect(waiting).toHaveLength(11)
+    for (let round = 0; round < 5; round += 1) {
+      for (const answer of waiting.splice(0)) answer()
+      await clock.settle()
+    }
+    expect(one.types.slice(1)).toEqual(['subscribed', 'caughtUp'])
+    expect(many.of('subscribed').map(({ scope }) => scope)).toEqual(
+      Array.from({ length: 10 }, (_, at) => `shop-${990 + at}`),
+    )
+  })
+
+  test('[D8] a log that is given up while it cannot be read, and wanted again, waits for no older try', async () => {
+    let isThere = false
+    const fragile: Log = {
+      ...bindLog(log),
+      head: (name) => (isThere ? log.head(name) : Promise.reject(new Error('the disk is away'))),
+    }
+    open({ log: fragile })
+    const client = await welcomed({ subscriptions: [name] })
+    await clock.pass(30_000)
+    isThere = true
+    client.send({ type: 'unsubscribe', ...name }, { type: 'subscribe', ...name })
+    await clock.settle()
+    expect(client.types.slice(1)).toEqual(['subscribed', 'caughtUp'])
+    client.lose()
+    await clock.pass(1_000)
+    expect(clock.timers).toBe(0)
+  })
+
   test('[D4] a log that may not be read and one that does not exist get the same answer', async () => {
     open({ authorize: (access) => (access.scope === 'secret' ? 'refuse' : 'allow') })
     const client = await welcomed({

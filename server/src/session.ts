@@ -24,16 +24,12 @@ import {
 } from '@tidemark/shared'
 import type { Accept } from './accept.ts'
 import { type Rules, toAttempt } from './check.ts'
-import { withDeadline } from './deadline.ts'
 import type { Deliver } from './deliver.ts'
 import { Lane } from './lane.ts'
 import type { Log } from './log/log.ts'
 import type { Logger } from './logger.ts'
-import type { Authenticate, Principal } from './permission.ts'
+import { ask, type Authenticate, mayRead, type Principal } from './permission.ts'
 import { Subscriptions } from './subscriptions.ts'
-
-/** How long the embedder's functions may take, in milliseconds. */
-const askMsMax = 10_000
 
 /** What a session shares with all others of its gateway. */
 export interface SessionWorld {
@@ -66,6 +62,8 @@ export class Session {
   #hello: Hello | undefined
   #principal: Principal | undefined
   #heardAt: number
+  #isRenewing = false
+  #nextToken: string | undefined
   #cancelHello: Cancel = () => {}
   #cancelSilence: Cancel = () => {}
   #cancelExpiry: Cancel = () => {}
@@ -84,7 +82,7 @@ export class Session {
       limits,
       prepare: (batch, lines) => {
         const attempt = toAttempt(world.rules, this.principal, batch, lines)
-        return attempt instanceof Promise ? this.#ask(attempt) : attempt
+        return attempt instanceof Promise ? ask(system, () => attempt) : attempt
       },
       onReady: () => world.accept.ready(this.#lane),
       answer: (frame) => this.#send(frame),
@@ -257,12 +255,11 @@ export class Session {
 
   /** Who has this token. Where that cannot be said, the link ends and there is no answer. */
   async #authenticate(token: string | undefined): Promise<Principal | undefined> {
-    const { authenticate, accept, logger } = this.#world
+    const { system, authenticate, accept, logger } = this.#world
     const clientId = this.#hello?.clientId ?? ''
     try {
-      const asked = async (): Promise<Principal | undefined> =>
-        authenticate({ token, clientId, address: this.#address })
-      const principal = await this.#ask(asked())
+      const credentials = { token, clientId, address: this.#address }
+      const principal = await ask(system, () => authenticate(credentials))
       if (principal && isAuthor(principal.author)) return principal
       const reason = principal ? 'nobody can have this name' : 'the token was not accepted'
       this.fail(new TidemarkError('UNAUTHENTICATED', { reason }))
@@ -292,7 +289,23 @@ export class Session {
     })
   }
 
+  /** One renewal at a time. Of the tokens that come meanwhile only the newest is looked at, and so it wins. */
   async #reauth(token: string): Promise<void> {
+    this.#nextToken = token
+    if (this.#isRenewing) return
+    this.#isRenewing = true
+    try {
+      while (this.#nextToken !== undefined && this.#stage === 'open') {
+        const next = this.#nextToken
+        this.#nextToken = undefined
+        await this.#renew(next)
+      }
+    } finally {
+      this.#isRenewing = false
+    }
+  }
+
+  async #renew(token: string): Promise<void> {
     const before = this.principal
     const principal = await this.#authenticate(token)
     if (!principal || this.#stage !== 'open') return
@@ -305,18 +318,10 @@ export class Session {
   }
 
   async #mayRead(log: LogName): Promise<boolean> {
-    if (!this.#world.rules.topics.has(log.topic)) return false
-    const { principal } = this
-    const asked = async () => this.#world.rules.authorize({ action: 'read', principal, ...log })
-    return (await this.#ask(asked())) === 'allow'
-  }
-
-  #ask<T>(promise: Promise<T>): Promise<T> {
-    return withDeadline(
-      this.#world.system,
-      askMsMax,
-      promise,
-      () => new Error(`no answer within ${askMsMax} ms`),
+    const { system, rules } = this.#world
+    const { authorize } = rules
+    return (
+      rules.topics.has(log.topic) && (await mayRead({ system, authorize }, this.principal, log))
     )
   }
 

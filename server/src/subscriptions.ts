@@ -34,9 +34,14 @@ export interface SubscriptionsOptions {
   onTrouble(error: unknown): void
 }
 
-/** A subscription that is being opened, or is open. */
+/** A subscription that waits to be opened, is being opened, or is open. */
 interface Subscribed {
   readonly log: LogName
+  readonly cursor: FrameOf<'subscribe'>['cursor']
+  /** Until its opening starts. */
+  isNew: boolean
+  /** Ends the wait between two tries. Made at the first trouble: most never have any, and there may be thousands. */
+  closing: AbortController | undefined
   open: Subscription | undefined
 }
 
@@ -44,8 +49,8 @@ interface Subscribed {
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
   readonly #byLog = new Map<string, Subscribed>()
-  /** Made at the first trouble: most links never have any, and there may be thousands. */
-  #closing: AbortController | undefined
+  /** The logs whose opening is under way, for a subscription that may have been given up since. */
+  readonly #opening = new Set<string>()
   readonly #reader: Reader
   #unappliedBytes = 0
 
@@ -66,9 +71,15 @@ export class Subscriptions {
     const log = { topic: frame.topic, scope: frame.scope }
     this.unsubscribe(log)
     this.checkCount(this.#byLog.size + 1)
-    const subscribed: Subscribed = { log, open: undefined }
-    this.#byLog.set(logKey(log), subscribed)
-    void this.#open(subscribed, frame.cursor)
+    const { cursor } = frame
+    this.#byLog.set(logKey(log), {
+      log,
+      cursor,
+      isNew: true,
+      closing: undefined,
+      open: undefined,
+    })
+    this.#openNext()
   }
 
   /** Throws `TOO_MANY` where a link may not have so many. */
@@ -80,6 +91,7 @@ export class Subscriptions {
   unsubscribe(log: LogName): void {
     const subscribed = this.#byLog.get(logKey(log))
     this.#byLog.delete(logKey(log))
+    subscribed?.closing?.abort()
     this.#free(subscribed?.open?.close() ?? 0)
   }
 
@@ -91,16 +103,20 @@ export class Subscriptions {
 
   /** Ends the subscriptions that may not be read any more. */
   async recheck(): Promise<void> {
-    for (const subscribed of this.#byLog.values()) {
-      if ((await this.#options.mayRead(subscribed.log)) || !this.#wants(subscribed)) continue
+    const { mayRead, send } = this.#options
+    const check = async (subscribed: Subscribed): Promise<void> => {
+      if ((await mayRead(subscribed.log)) || !this.#wants(subscribed)) return
       this.unsubscribe(subscribed.log)
-      this.#options.send({ type: 'revoked', ...subscribed.log })
+      send({ type: 'revoked', ...subscribed.log })
     }
+    await Promise.all([...this.#byLog.values()].map(check))
   }
 
   close(): void {
-    this.#closing?.abort()
-    for (const { open } of this.#byLog.values()) open?.close()
+    for (const { closing, open } of this.#byLog.values()) {
+      closing?.abort()
+      open?.close()
+    }
     this.#byLog.clear()
   }
 
@@ -109,24 +125,42 @@ export class Subscriptions {
     return this.#byLog.get(logKey(subscribed.log)) === subscribed
   }
 
+  /** Starts openings: one of a log at a time, and not more than there may be subscriptions, whatever a client gives up and asks for again. */
+  #openNext(): void {
+    for (const [key, subscribed] of this.#byLog) {
+      if (this.#opening.size >= this.#options.limits.subscriptionsMax) return
+      if (!subscribed.isNew || this.#opening.has(key)) continue
+      void this.#open(key, subscribed)
+    }
+  }
+
+  async #open(key: string, subscribed: Subscribed): Promise<void> {
+    subscribed.isNew = false
+    this.#opening.add(key)
+    await this.#tryUntilOpen(subscribed)
+    this.#opening.delete(key)
+    this.#openNext()
+  }
+
   /** Tries until it is open or answered, as long as it is wanted: the log may be unavailable for a while. */
-  async #open(subscribed: Subscribed, cursor: FrameOf<'subscribe'>['cursor']): Promise<void> {
+  async #tryUntilOpen(subscribed: Subscribed): Promise<void> {
     const { system, onTrouble } = this.#options
     for (let attempt = 0; this.#wants(subscribed); attempt += 1) {
       try {
-        return await this.#tryOpen(subscribed, cursor)
+        return await this.#tryOpen(subscribed)
       } catch (error) {
         onTrouble(error)
         const ms = backoffMs(backoff, attempt, () => system.random())
-        this.#closing ??= new AbortController()
-        await sleep(system, ms, this.#closing.signal)
+        if (!this.#wants(subscribed)) return
+        subscribed.closing ??= new AbortController()
+        await sleep(system, ms, subscribed.closing.signal)
       }
     }
   }
 
-  async #tryOpen(subscribed: Subscribed, cursor: FrameOf<'subscribe'>['cursor']): Promise<void> {
+  async #tryOpen(subscribed: Subscribed): Promise<void> {
     const { log, deliver, mayRead, published, send, sendBytes } = this.#options
-    const name = subscribed.log
+    const { log: name, cursor } = subscribed
     const allowed = await mayRead(name)
     const { epoch, position: head, isStartedOver } = await log.head(name)
     const start = 0 as Position

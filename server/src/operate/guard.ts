@@ -4,10 +4,9 @@
  */
 import { isAuthor, type LogName, system as realSystem, type System } from '@tidemark/shared'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { runWithin } from '../deadline.ts'
 import { isLocalRequest } from '../loopback.ts'
 import { isExpectedOrigin, type Origins } from '../origins.ts'
-import type { Authenticate, Authorize, Principal } from '../permission.ts'
+import { ask, type Authenticate, type Authorize, mayRead, type Principal } from '../permission.ts'
 
 /** Says who may look at dead letters and act on them. */
 export type Operate = (principal: Principal) => boolean | Promise<boolean>
@@ -39,19 +38,12 @@ export interface Guard {
   mayRead(principal: Principal, log: LogName): Promise<boolean>
 }
 
-/** How long the embedder's functions may take, in ms. */
-const askMsMax = 10_000
-
 /** Is this an answer instead of what was asked for? */
 export const isDenied = (found: object): found is Denied => 'status' in found && 'error' in found
 
 /** Builds a guard. */
 export function createGuard(options: GuardOptions): Guard {
   const { authenticate, authorize, operate, loopbackOnly, origins, system = realSystem } = options
-  const late = (): Error => new Error(`no answer within ${askMsMax} ms`)
-  const ask = <T>(run: () => T | Promise<T>): Promise<T> =>
-    runWithin(system, askMsMax, late, async () => await run())
-
   return {
     async principalOf(request) {
       const address = request.socket.remoteAddress
@@ -62,7 +54,7 @@ export function createGuard(options: GuardOptions): Guard {
       }
       const [, token] = /^Bearer +(\S+)$/i.exec(authorization ?? '') ?? []
       try {
-        const found = await ask(() => authenticate({ token, clientId: 'http', address }))
+        const found = await ask(system, () => authenticate({ token, clientId: 'http', address }))
         const isOver = (found?.expiresAt ?? Infinity) <= system.now()
         return found && isAuthor(found.author) && !isOver ? found : unauthenticated
       } catch (error) {
@@ -71,13 +63,10 @@ export function createGuard(options: GuardOptions): Guard {
       }
     },
     async mayOperate(principal) {
-      if (operate) return await ask(() => operate(principal))
+      if (operate) return await ask(system, () => operate(principal))
       return loopbackOnly
     },
-    async mayRead(principal, { topic, scope }) {
-      const access = { action: 'read', principal, topic, scope } as const
-      return (await ask(() => authorize(access))) === 'allow'
-    },
+    mayRead: (principal, log) => mayRead({ system, authorize }, principal, log),
   }
 }
 
