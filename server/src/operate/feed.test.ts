@@ -10,9 +10,13 @@ import { inventory, openWorld, type OperateWorld, shop } from './testing/world.t
 let world: OperateWorld
 let app: FastifyInstance
 let mayRead = true
+let authorityFails = false
+let tokenMs: number | undefined
 
 beforeEach(async () => {
   mayRead = true
+  authorityFails = false
+  tokenMs = undefined
   world = openWorld()
   const { log, system } = world
   app = fastify()
@@ -20,8 +24,17 @@ beforeEach(async () => {
     log,
     system,
     topics: [inventory],
-    authenticate: ({ token }) => (token === undefined ? undefined : { author: token }),
-    authorize: () => (mayRead ? 'allow' : 'hold'),
+    authenticate: ({ token }) => {
+      if (token === undefined) return undefined
+      return {
+        author: token,
+        ...(tokenMs !== undefined && { expiresAt: system.now() + tokenMs }),
+      }
+    },
+    authorize: () => {
+      if (authorityFails) throw new Error('no route to directory.internal')
+      return mayRead ? 'allow' : 'hold'
+    },
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
 })
@@ -88,6 +101,57 @@ test('[O9] a feed that follows ends when its reader may not read any more', asyn
   response.resume()
   mayRead = false
   await ended
+})
+
+/** More than the sockets' own buffers take. */
+async function appendMuch(): Promise<void> {
+  for (const quantity of range(1, 150)) {
+    await world.append('sku-1', { quantity, note: 'x'.repeat(100_000) })
+  }
+}
+
+const connections = (): Promise<number> =>
+  new Promise((resolve) => app.server.getConnections((_error, count) => resolve(count)))
+
+test.each(['?follow=true', ''])(
+  '[O9] a feed ends with its token, or with the permission, also where its reader stands still: %j',
+  async (query) => {
+    await appendMuch()
+    for (const end of ['token', 'permission'] as const) {
+      tokenMs = end === 'token' ? 40_000 : undefined
+      const response = await ask(query)
+      response.on('error', () => {}).pause()
+      expect(await connections()).toBe(1)
+      if (end === 'permission') mayRead = false
+      await vi.waitFor(async () => expect(await connections()).toBe(0), { timeout: 5_000 })
+      response.destroy()
+      mayRead = true
+    }
+  },
+)
+
+test('[O9] a gateway that closes waits for no reader that stands still', async () => {
+  await appendMuch()
+  const readers = [await ask(), await ask('?follow=true')]
+  for (const response of readers) response.on('error', () => {}).pause()
+  await app.close()
+  for (const response of readers) response.destroy()
+})
+
+test('[O9] where the permission or the log cannot be asked the answer is 503, and the reason stays in the gateway', async () => {
+  await world.append('sku-1', { quantity: 1 })
+  const headers = { authorization: 'Bearer ann' }
+  const asked = async () => {
+    const { statusCode, body } = await app.inject({ url: '/feed/inventory/shop-7', headers })
+    expect(body).not.toContain('internal')
+    return [statusCode, JSON.parse(body).error]
+  }
+  authorityFails = true
+  expect(await asked()).toEqual([503, 'UNAVAILABLE'])
+  authorityFails = false
+  vi.spyOn(world.log, 'head').mockRejectedValueOnce(new Error('/internal/log.db: I/O error'))
+  expect(await asked()).toEqual([503, 'UNAVAILABLE'])
+  expect(await asked()).toEqual([200, undefined])
 })
 
 test('[O9] a reader that does not read holds two pages in the gateway, however long the log is', async () => {

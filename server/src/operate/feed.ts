@@ -12,11 +12,13 @@ import {
   type LogName,
   namePattern,
   type Position,
+  sleep,
   type System,
   uuidPattern,
 } from '@tidemark/shared'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Log } from '../log/log.ts'
+import type { Logger } from '../logger.ts'
 import type { Principal } from '../permission.ts'
 import { type Denied, deny, type Guard, isDenied } from './guard.ts'
 
@@ -32,8 +34,10 @@ export interface FeedOptions {
 const pageLengthMax = 131_072
 /** A feed that follows looks again after this long, and says an empty line, so that a dead reader is noticed. In ms. */
 const quietMsMax = 15_000
-/** A feed that follows asks anew after this long whether it still may, in ms. */
+/** A feed asks anew after this long whether it still may, in ms. */
 const askAgainMs = 60_000
+/** What a feed that has to end may take to do so by itself, in ms. */
+const endMsMax = 2_000
 /** Feeds at one time. */
 const feedsMax = 200
 
@@ -53,7 +57,7 @@ export function serveFeed(app: FastifyInstance, options: FeedOptions): () => voi
   const stop = new AbortController()
   let feeds = 0
 
-  app.get('/feed/:topic/:scope', async (request, reply) => {
+  async function serve(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const principal = await guard.principalOf(request)
     if (isDenied(principal)) return deny(reply, principal)
     const start = readStart(request.params, request.query)
@@ -61,7 +65,6 @@ export function serveFeed(app: FastifyInstance, options: FeedOptions): () => voi
     const { name, after, id } = start
     const isAllowed = topics.has(name.topic) && (await guard.mayRead(principal, name))
     if (!isAllowed) return deny(reply, forbidden(name))
-    if (feeds >= feedsMax || stop.signal.aborted) return deny(reply, busy)
     const { epoch, position: head } = await log.head(name)
     const stands = await findStand(log, name, epoch, after, id, head)
     if (stands !== after) {
@@ -69,26 +72,62 @@ export function serveFeed(app: FastifyInstance, options: FeedOptions): () => voi
         .code(409)
         .send({ error: 'RESET', epoch, position: stands, message: resetMessage })
     }
-    const over = new AbortController()
-    const isOver = AbortSignal.any([over.signal, stop.signal])
-    const lines = start.follow
-      ? followLog(options, start, principal, isOver)
-      : readLog(log, name, after, head)
-    // Readable.from asks for the next page when the one before it has left: that is the backpressure.
-    const stream = Readable.from(lines, { highWaterMark: 1 })
+    if (feeds >= feedsMax || stop.signal.aborted) return deny(reply, busy)
+    const { log: logger } = request
+    const stream = openStream(options, start, { principal, head, stop: stop.signal, logger })
     feeds += 1
-    stream.once('close', () => {
-      feeds -= 1
-      over.abort()
-    })
+    stream.once('close', () => (feeds -= 1))
     return reply
       .header('content-type', 'application/x-ndjson')
       .header('tidemark-epoch', epoch)
       .header('tidemark-head', String(head))
       .header('cache-control', 'no-store')
       .send(stream)
+  }
+
+  app.get('/feed/:topic/:scope', async (request, reply) => {
+    try {
+      return await serve(request, reply)
+    } catch (error) {
+      request.log.error({ event: 'feed-failed', err: error }, 'a feed was not opened')
+      return deny(reply, unavailable)
+    }
   })
   return () => stop.abort()
+}
+
+/** What else a stream needs to know. */
+interface Reading {
+  readonly principal: Principal
+  readonly head: Position
+  readonly stop: AbortSignal
+  readonly logger: Pick<Logger, 'warn'>
+}
+
+/** The entries as text. It ends with its reader's permission and with `stop`, also where nobody reads it. */
+function openStream(options: FeedOptions, start: Start, reading: Reading): Readable {
+  const { log, system } = options
+  const { principal, head, stop, logger } = reading
+  const over = new AbortController()
+  const closed = new AbortController()
+  const isOver = AbortSignal.any([over.signal, closed.signal, stop])
+  const lines = start.follow
+    ? followLog(options, start, isOver)
+    : readLog(log, start.name, start.after, head)
+  // Readable.from asks for the next page when the one before it has left: that is the backpressure.
+  const stream = Readable.from(lines, { highWaterMark: 1 })
+  stream.once('close', () => closed.abort())
+  const endInTime = async (): Promise<void> => {
+    await whileAllowed(options, principal, start.name, isOver).catch((error: unknown) => {
+      logger.warn({ event: 'authorize-failed', err: error }, 'a feed was ended')
+    })
+    over.abort()
+    // Where its reader stands still the stream waits for it, and would for ever.
+    await sleep(system, endMsMax, closed.signal)
+    stream.destroy()
+  }
+  void endInTime()
+  return stream
 }
 
 const resetMessage =
@@ -122,25 +161,31 @@ async function* readLog(
   }
 }
 
-/** All entries after a position, those to come too, until `over` or until the reader may not read them any more. */
-async function* followLog(
-  { log, guard, system }: FeedOptions,
-  { name, after }: Start,
+/** Resolves when a log may not be read any more, or with `over`. Rejects where that cannot be found out. */
+async function whileAllowed(
+  { guard, system }: FeedOptions,
   principal: Principal,
+  name: LogName,
+  over: AbortSignal,
+): Promise<void> {
+  const leftMs = (): number => (principal.expiresAt ?? Infinity) - system.now()
+  do {
+    await sleep(system, Math.min(Math.max(0, leftMs()), askAgainMs), over)
+  } while (!over.aborted && leftMs() > 0 && (await guard.mayRead(principal, name)))
+}
+
+/** All entries after a position, those to come too, until `over`. */
+async function* followLog(
+  { log, system }: FeedOptions,
+  { name, after }: Start,
   over: AbortSignal,
 ): AsyncGenerator<string> {
   const bell = new Doorbell()
   const stopHearing = log.onAppend((logs) => {
     if (logs.some((each) => logKey(each) === logKey(name))) bell.ring()
   })
-  let askedAt = system.mono()
   try {
     for (let position = after; !over.aborted;) {
-      if ((principal.expiresAt ?? Infinity) <= system.now()) return
-      if (system.mono() - askedAt >= askAgainMs) {
-        if (!(await guard.mayRead(principal, name))) return
-        askedAt = system.mono()
-      }
       const { upTo, chunks } = await log.read(name, position, pageLengthMax)
       if (upTo > position) yield toText(chunks)
       else if (await isQuiet(system, bell, over)) yield '\n'
@@ -192,6 +237,11 @@ function readStart(params: unknown, query: unknown): Start | Denied {
 
 const bad = (message: string): Denied => ({ status: 400, error: 'BAD_REQUEST', message })
 const busy: Denied = { status: 503, error: 'TOO_MANY', message: `${feedsMax} feeds are open.` }
+const unavailable: Denied = {
+  status: 503,
+  error: 'UNAVAILABLE',
+  message: 'It cannot be read now. The gateway’s own log says why.',
+}
 /** The same answer where the log does not exist, so that nobody learns which ones do. */
 const forbidden = ({ topic, scope }: LogName): Denied => ({
   status: 403,
