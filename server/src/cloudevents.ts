@@ -16,7 +16,7 @@ import {
   uuidPattern,
 } from '@tidemark/shared'
 import { v5 } from 'uuid'
-import { type Attributes, type Message, type Received, resendProperty } from './broker/broker.ts'
+import { type Attributes, firstIdOf, type Message, type Received } from './broker/broker.ts'
 import { memberText } from './json.ts'
 
 /** Ids that are no UUIDs become UUIDs in this namespace, by their source and themselves. */
@@ -175,11 +175,8 @@ function openStructured(text: string): { attributes: Attributes; data: string } 
   return { attributes, data: oneLine(memberText(text, 'data') ?? 'null') }
 }
 
-function findId(attributes: Attributes, { id, properties }: Received, source: string): string {
-  // A message that was sent again on purpose has a counter behind its id, and says so.
-  const counter = `#${properties[resendProperty]}`
-  const first = id.endsWith(counter) ? id.slice(0, -counter.length) : id
-  const given = textOf(attributes['id']) ?? textOf(first)
+function findId(attributes: Attributes, received: Received, source: string): string {
+  const given = textOf(attributes['id']) ?? textOf(firstIdOf(received))
   if (given === undefined) throw malformed('no id: neither a CloudEvents id nor a message id')
   return uuidOf(given) ?? v5(`${source}\n${given}`, foreignIds)
 }
@@ -195,16 +192,13 @@ function findScope(attributes: Attributes, { key, properties }: Received): strin
   return scope
 }
 
-function findStream(
-  attributes: Attributes,
-  { id, key, properties }: Received,
-  scope: string,
-): string {
+function findStream(attributes: Attributes, received: Received, scope: string): string {
+  const { key, properties } = received
   const stream = textOf(attributes['subject'] ?? properties['stream'])
   if (stream !== undefined) return stream
   if (key.startsWith(`${scope}/`) && key.length > scope.length + 1)
     return key.slice(scope.length + 1)
-  return textOf(key) ?? textOf(attributes['id']) ?? id
+  return textOf(key) ?? textOf(attributes['id']) ?? firstIdOf(received)
 }
 
 function findType(attributes: Attributes, { label, properties }: Received): string {

@@ -179,7 +179,7 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     const marker = message('a', 'marker')
     await broker.publish(topic, [one])
     await broker.publish(topic, [one])
-    await broker.publish(topic, [{ ...one, resend: 1 }, marker])
+    await broker.publish(topic, [{ ...one, resend: 'again' }, marker])
     const reader = plain()
     const received = await collect(reader, 3)
     expect(received.map(dataOf)).toEqual([1, 1, 'marker'])
@@ -412,12 +412,12 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
 
   test('[O15] a foreign message that is sent again keeps its label and its headers', async () => {
     const properties = { tenant: 'shop-7', weight: 3 }
-    const foreign = { attributes: {}, label: 'OrderCreated', properties, resend: 1 }
+    const foreign = { attributes: {}, label: 'OrderCreated', properties, resend: 'again' }
     await broker.publish(topic, [message('a', 1, foreign)])
     const reader = plain()
     const received = await collect(reader, 1)
     expect(received[0]?.label).toBe('OrderCreated')
-    expect(received[0]?.id).toMatch(/#1$/)
+    expect(received[0]?.id).toMatch(/#again$/)
     expect({ ...received[0]?.attributes, ...received[0]?.properties }).toMatchObject(properties)
     await settleAll(reader, received)
   })

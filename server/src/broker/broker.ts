@@ -6,10 +6,16 @@
 import type { TidemarkError } from '@tidemark/shared'
 
 /**
- * The header that says how often a message was sent again on purpose. Its id then ends in `#` and that
- * number, which passes the broker's window of duplicates; a foreign id may end like that by itself.
+ * The header of a message that was sent again on purpose. Its id then ends in `#` and what stands here, which
+ * passes the broker's window of duplicates; a foreign id may end like that by itself.
  */
 export const resendProperty = 'tidemark-resend'
+
+/** The id that a message had when it was sent first. */
+export function firstIdOf({ id, properties }: Received): string {
+  const { [resendProperty]: mark } = properties
+  return mark !== undefined && id.endsWith(`#${mark}`) ? id.slice(0, -`#${mark}`.length) : id
+}
 
 /** A CloudEvents 1.0 message. */
 export interface Message {
@@ -26,10 +32,10 @@ export interface Message {
   readonly body: Uint8Array
   readonly correlationId?: string | undefined
   /**
-   * Set to 1, 2, … where a message is sent again on purpose, so that the broker's duplicate detection
-   * lets it pass. The attribute `id` stays as it was.
+   * Set where a message is sent again on purpose, to another text for each time, so that the broker's
+   * duplicate detection lets it pass. The attribute `id` stays as it was.
    */
-  readonly resend?: number | undefined
+  readonly resend?: string | undefined
   /** The broker's subject or label, where publishers who know no CloudEvents put the event's type. Left out: the attribute `type`. */
   readonly label?: string | undefined
   /** Headers that are no CloudEvents attributes: those of a foreign message that is sent again. */

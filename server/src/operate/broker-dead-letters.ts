@@ -3,8 +3,16 @@
  * it: a crash in between repeats it under the same message id and never loses it. It is sent to its topic, for
  * Service Bus has no other way in, and marked as being for this subscription alone.
  */
+import { createHash } from 'node:crypto'
 import type { System } from '@tidemark/shared'
-import type { Message, PeekableBroker, Place, Received } from '../broker/broker.ts'
+import {
+  firstIdOf,
+  type Message,
+  type PeekableBroker,
+  type Place,
+  type Received,
+  resendProperty,
+} from '../broker/broker.ts'
 import type { Log } from '../log/log.ts'
 import {
   type Act,
@@ -78,9 +86,12 @@ async function peekAt(
 
 const deadLetterProperties = ['DeadLetterReason', 'DeadLetterErrorDescription']
 
+/** The longest message id that brokers take. */
+const idLengthMax = 128
+
 /** The message as it was, under a message id that the duplicate window does not know. The event's id stays. */
 export function toResend(message: Received, subscription: string): Message {
-  const [, id = message.id, times = '0'] = /^(.*)#(\d+)$/s.exec(message.id) ?? []
+  const id = firstIdOf(message)
   const properties = Object.entries(message.properties).filter(
     ([name]) => !deadLetterProperties.includes(name),
   )
@@ -90,10 +101,22 @@ export function toResend(message: Received, subscription: string): Message {
     attributes: { ...withoutDeadLetter(message.attributes), onlyfor: subscription },
     body: message.body,
     correlationId: message.correlationId,
-    resend: Number(times) + 1,
+    resend: markOf(message, id, subscription),
     label: message.label,
     properties: Object.fromEntries(properties),
   }
+}
+
+/**
+ * Another one for each subscription and each time: all subscriptions of a topic share its duplicate window, which
+ * would swallow what the second of them sends again.
+ */
+function markOf({ properties }: Received, id: string, subscription: string): string {
+  const [before = '0'] = /\d{1,15}$/.exec(String(properties[resendProperty])) ?? []
+  const times = Number(before) + 1
+  const mark = `${subscription}.${times}`
+  if (id.length + 1 + mark.length <= idLengthMax) return mark
+  return `${createHash('sha256').update(subscription).digest('hex').slice(0, 8)}.${times}`
 }
 
 const withoutDeadLetter = (attributes: Message['attributes']): Message['attributes'] =>
@@ -117,7 +140,7 @@ function toDeadLetter(
     topic,
     key: textOf(key),
     consumer: subscription,
-    event: textOf(attributes['id']) ?? textOf(message.id.replace(/#\d+$/, '')),
+    event: textOf(attributes['id']) ?? textOf(firstIdOf(message)),
     code: textOf(properties['DeadLetterReason']) ?? 'unknown',
     reason: textOf(properties['DeadLetterErrorDescription']) ?? '',
     attempts: deliveries - 1,

@@ -1,10 +1,11 @@
 import { isTidemarkError } from '@tidemark/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { PeekableBroker } from '../broker/broker.ts'
+import { type PeekableBroker, type Received, resendProperty } from '../broker/broker.ts'
+import { fromMessage } from '../cloudevents.ts'
 import { consume } from '../consumer/consume.ts'
 import { refuse } from '../consumer/policy.ts'
 import { memoryProcessed } from '../consumer/processed/memory.ts'
-import { brokerDeadLetters } from './broker-dead-letters.ts'
+import { brokerDeadLetters, toResend } from './broker-dead-letters.ts'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import { parkedStreams } from './parked-streams.ts'
 import { setAside } from './set-aside.ts'
@@ -33,8 +34,12 @@ afterEach(() => world.close())
 
 /** Publishes an event, and dead-letters it on the subscription `reporting`, as a foreign service would. */
 async function bury(quantity: number): Promise<void> {
-  const { broker } = world
   await world.append('sku-1', { quantity })
+  await deadLetterAt(subscription)
+}
+
+async function deadLetterAt(subscription: string): Promise<void> {
+  const { broker } = world
   const receiver = broker.receiver({ topic: 'inventory', subscription })
   const [message] = await receiver.receive(1, 500_000)
   if (!message) throw new Error('the relay publishes what was appended')
@@ -107,7 +112,7 @@ test('[O7] a dead letter of the broker passes the duplicate window when it is re
   await world.drain('purchasing', 3)
   expect(await view.redrive('broker/inventory/reporting/2', act)).toBe('done')
   const [again] = await world.drain(subscription, 1)
-  expect(again?.id).toMatch(/^[0-9a-f-]{36}#1$/)
+  expect(again?.id).toMatch(/^[0-9a-f-]{36}#reporting\.1$/)
   expect(again?.attributes['id']).toBe(again?.id.slice(0, 36))
   expect(again?.attributes['onlyfor']).toBe('reporting')
   expect(Object.keys(again?.attributes ?? {})).not.toContain('DeadLetterReason')
@@ -158,6 +163,55 @@ test('[O7] a crash between sending a dead letter and completing it repeats it un
   const receiver = world.broker.receiver({ topic: 'inventory', subscription })
   expect(await receiver.receive(10, 5_000)).toEqual([])
   await receiver.close()
+})
+
+test('[O7] an event that two subscriptions could not process is redriven for both', async () => {
+  const { broker, log, system } = world
+  const both = ['purchasing', 'reporting']
+  const at = (subscription: string) =>
+    brokerDeadLetters({ broker, topic: 'inventory', subscription, log, system })
+  view = createDeadLetters(both.map(at), system)
+  world.relay()
+  await world.append('sku-1', { quantity: 1 })
+  for (const each of both) await deadLetterAt(each)
+  const { items } = await view.list(10)
+  expect(items).toHaveLength(2)
+  for (const { ref } of items) expect(await view.redrive(ref, act)).toBe('done')
+  for (const each of both) {
+    const meantFor = (await world.drain(each, 2)).map(({ attributes }) => attributes['onlyfor'])
+    expect(meantFor.sort()).toEqual(both)
+  }
+})
+
+test('[O7] ids of others that end in a number, or are long, are the same event when they are redriven', () => {
+  const received = (id: string): Received => ({
+    id,
+    key: '',
+    attributes: {},
+    label: 'StockReceived',
+    properties: {},
+    body: new TextEncoder().encode('{"quantity":1}'),
+    enqueuedAt: 1,
+    deliveries: 1,
+    lockedUntil: 0,
+  })
+  const sentAgain = (message: Received, subscription: string): Received => {
+    const { resend = '', ...rest } = toResend(message, subscription)
+    const properties = { ...rest.properties, [resendProperty]: resend }
+    return { ...message, ...rest, id: `${rest.id}#${resend}`, properties }
+  }
+  const others = ['a'.repeat(50), `${'a'.repeat(49)}b`]
+  for (const id of ['order#5', 'order#7', 'x'.repeat(115)]) {
+    const first = received(id)
+    const ids = others.map((subscription) => {
+      const again = sentAgain(sentAgain(first, subscription), subscription)
+      expect(fromMessage('inventory', again).claim).toEqual(fromMessage('inventory', first).claim)
+      expect(again.id).toMatch(/\.2$/)
+      expect(again.id.length).toBeLessThanOrEqual(128)
+      return again.id
+    })
+    expect(new Set(ids).size).toBe(2)
+  }
 })
 
 test('a redrive that the broker does not take leaves the dead letter where it is', async () => {

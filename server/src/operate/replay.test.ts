@@ -39,7 +39,7 @@ test('[O10] history is published again in order, marked, under the ids that its 
     position: '11',
     subject: 'sku-2',
   })
-  expect(again[0]?.id).toBe(`${String(again[0]?.attributes['id'])}#7`)
+  expect(again[0]?.id).toBe(`${String(again[0]?.attributes['id'])}#reporting.7`)
 })
 
 test('[O10] what is replayed is meant for one subscription, and what is not is meant for all', async () => {

@@ -90,7 +90,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayProgress> {
 const mark = (message: Message, { subscription, run }: ReplayOptions): Message => ({
   ...message,
   attributes: { ...message.attributes, replayed: 'true', onlyfor: subscription },
-  resend: run,
+  resend: `${subscription}.${run}`,
 })
 
 /** Publishes until every item is confirmed or left out. Undefined where it was told to end before. */
