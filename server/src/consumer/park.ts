@@ -174,11 +174,8 @@ export function resumeSaga<Tx>(
   return processed.transaction(async (unit) => {
     const row = await unit.sagas.get(id)
     if (row?.state !== 'needs-human') return false
-    const left = (await unit.sagas.steps(id)).filter(({ state }) => state === 'completed')
-    const last = left.at(-1)
-    const state = last ? 'compensating' : 'compensated'
-    const fresh = { attempts: 0, dueAt: act.now, changedAt: act.now }
-    await unit.sagas.save({ ...row, ...fresh, state, step: last?.step ?? row.step })
+    const state = row.step < 0 ? 'compensated' : 'compensating'
+    await unit.sagas.save({ ...row, state, attempts: 0, dueAt: act.now, changedAt: act.now })
     await writeAudit(unit, consumer, 'resume', id, act)
     return true
   })

@@ -53,7 +53,8 @@ export async function claimSaga<Tx>(settings: SagaSettings<Tx>): Promise<Claimed
     const saga = sagas.find(({ name }) => name === row.name) as unknown as Saga<unknown, Tx>
     const step = saga.steps[row.step]
     if (!step) {
-      await unit.sagas.save({ ...row, ...unknownStep, changedAt: now })
+      const last = row.state === 'running' ? row.step - 1 : row.step
+      await unit.sagas.save({ ...row, ...unknownStep, step: last, changedAt: now })
       return 0
     }
     const claimed: SagaRow = {
@@ -237,7 +238,7 @@ async function afterFailure<Tx>(
   const why: SagaRow = { ...turned, code, reason }
   if (first >= 0) return { ...why, state: 'compensating', step: first }
   const isTold = await tell(settings, unit, turn, 'compensated', why)
-  return { ...why, state: isTold ? 'compensated' : 'needs-human' }
+  return { ...why, state: isTold ? 'compensated' : 'needs-human', step: first }
 }
 
 /** Lets the saga say how it ended; what it says must not keep that from being written down. */

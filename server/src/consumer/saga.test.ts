@@ -218,6 +218,75 @@ test('[C16] a compensation that fails for good asks for a person, who can let it
   expect(await listSagas(world.reopen())).toMatchObject([{ state: 'compensated' }])
 })
 
+test.each([1, 3])(
+  '[C16] a compensation of a step that may have happened is tried again too, with %i steps before it',
+  async (before) => {
+    let isMended = false
+    const undone: string[] = []
+    const done = Array.from({ length: before }, (_, at) => `${at}`)
+    const unsure = saga<Order, MemoryTx>({
+      name: 'unsure',
+      attemptsMax: 1,
+      compensationAttemptsMax: 1,
+      steps: [
+        ...done.map((name) =>
+          step<Order, MemoryTx>(name, { run: () => 1, compensate: () => void undone.push(name) }),
+        ),
+        step('pay', {
+          run: () => {
+            throw new Error('no answer')
+          },
+          compensate: () => {
+            if (!isMended) throw new Error('bank is closed')
+            undone.push('pay')
+          },
+          compensatesUnsure: true,
+        }),
+      ],
+    })
+    const world = createWorld()
+    const life = await world.start({ ...starting(unsure), name: 'stock' })
+    const stands = async () => (await listSagas(world.reopen()))[0]
+    await world.publish(order)
+    await world.clock.pass(60_000)
+    await life.close()
+    const row = await stands()
+    expect(row).toMatchObject({ state: 'needs-human', step: before })
+    isMended = true
+    const act = { by: 'ann', now: world.clock.now() }
+    expect(await resumeSaga(world.reopen(), 'stock', row?.id ?? '', act)).toBe(true)
+    const again = await world.start({ ...starting(unsure), name: 'stock' })
+    await world.clock.pass(60_000)
+    await again.close()
+    expect(undone).toEqual(['pay', ...done.toReversed()])
+    expect(await stands()).toMatchObject({ state: 'compensated' })
+  },
+)
+
+test('[C16] a saga that is undone and could not say so is not undone again', async () => {
+  const world = createWorld()
+  const calls: string[] = []
+  const speechless = saga<Order, MemoryTx>({
+    name: 'speechless',
+    steps: [
+      step('only', { run: () => refuse('NO', 'No.'), compensate: () => void calls.push('undo') }),
+    ],
+    ended: () => {
+      throw new Error('out of words')
+    },
+  })
+  const life = await world.start({ ...starting(speechless), name: 'stock' })
+  await world.publish(order)
+  await world.clock.pass(60_000)
+  await life.close()
+  const processed = world.reopen()
+  const [row] = await listSagas(processed, { state: 'needs-human' })
+  const act = { by: 'ann', now: world.clock.now() }
+  expect(await resumeSaga(processed, 'stock', row?.id ?? '', act)).toBe(true)
+  expect(await listSagas(processed)).toMatchObject([{ state: 'compensated' }])
+  expect(calls).toEqual([])
+})
+
 const isAbout =
   (stream: string) =>
   ({ text, type }: { text: string; type?: unknown }) =>
@@ -242,6 +311,8 @@ test('a saga whose definition lost a step asks for a person instead of stopping 
     ['lost', 'needs-human'],
     ['fine', 'completed'],
   ])
+  // What a person lets it go on with is the last step that happened.
+  expect(await listSagas(world.reopen(), { state: 'needs-human' })).toMatchObject([{ step: 6 }])
 })
 
 /** Runs one order in a world whose process dies at its `killAt`th point, and starts it again. */

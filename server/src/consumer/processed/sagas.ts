@@ -22,7 +22,10 @@ export interface SagaRow {
   readonly input: unknown
   readonly cause: SagaCause
   readonly state: SagaState
-  /** The step that is next: the one to run, or the one to compensate. */
+  /**
+   * The step that is next: the one to run, or the one to compensate. For a saga that needs a person the one to
+   * compensate, whether it surely happened or not; -1 where none is left.
+   */
   readonly step: number
   /** Attempts begun at that step. */
   readonly attempts: number
