@@ -248,6 +248,11 @@ test.each<[string, Received, RegExp]>([
   ['no type', foreign({}), /^no type/],
   ['a type that is no name', foreign({}, { label: 'a b' }), /event\.type/],
   ['a stream that is too long', foreign({}, { ...typed, key: 'x'.repeat(128) }), /event\.stream/],
+  [
+    'a key that is too long',
+    foreign({}, ce({ scope: 's'.repeat(50), subject: 'x'.repeat(78) })),
+    /129 characters.*128/,
+  ],
   ['a scope that is no name', foreign({}, { ...typed, properties: { scope: '../x' } }), /^scope/],
   ['a version of CloudEvents to come', foreign({}, ce({ specversion: '2.0' })), /2\.0 is not read/],
   [

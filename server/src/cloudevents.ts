@@ -4,6 +4,7 @@
  */
 import {
   type Claim,
+  defaultLimits,
   type Entry,
   type Epoch,
   fixedLimits,
@@ -39,6 +40,9 @@ export interface Heard {
   /** Where it stood in the log of the gateway that published it, if a gateway did. */
   readonly origin?: { readonly epoch: string; readonly position: number } | undefined
 }
+
+/** A longer key is no broker's, so nothing could be said about such a stream. */
+const { keyLengthMax } = defaultLimits
 
 const encoder = new TextEncoder()
 
@@ -116,6 +120,10 @@ export function fromMessage(topic: string, received: Received): Heard {
   }
   const line = `${JSON.stringify(head).slice(0, -1)},"data":${data}}`
   const claim = toClaim(line)
+  const { length } = `${scope}/${claim.stream}`
+  if (length > keyLengthMax) {
+    throw malformed(`scope/stream has ${length} characters, and may have ${keyLengthMax}`)
+  }
   const author = shortText(attributes['author'], 256) ?? shortText(source, 256) ?? topic
   return { scope, author, line, claim, origin: findOrigin(attributes) }
 }

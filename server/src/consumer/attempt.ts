@@ -82,7 +82,7 @@ export async function holdEvent<Tx>(
   attempts: number,
   before?: Hold,
 ): Promise<Hold> {
-  const { name, owner, author, system, retry, attemptsMax } = settings
+  const { name, owner, system, retry, attemptsMax } = settings
   const { event, kept, key } = delivery
   const now = system.now()
   const failure = toFailure(error, retry)
@@ -91,11 +91,26 @@ export async function holdEvent<Tx>(
   await unit.holds.hold(name, key, hold)
   await unit.holds.setAside(name, key, kept, now)
   if (hold.state === 'parked' && before?.parkedAt === undefined) {
-    const { code, told: reason }: Failure = failure
-    const data = { id: event.id, consumer: name, code, reason, attempts }
-    await unit.outbox.enqueue(name, owner, [deadLettered(author, event, data)], now)
+    await unit.outbox.enqueue(name, owner, tellAuthor(settings, event, failure, attempts), now)
   }
   return hold
+}
+
+/** What tells an author; nothing where the broker would not carry it, for the event has to be parked all the same. */
+function tellAuthor<Tx>(
+  { name, author, logger }: Settings<Tx>,
+  event: DomainEvent,
+  { code, told: reason }: Failure,
+  attempts: number,
+): readonly Result[] {
+  const data = { id: event.id, consumer: name, code, reason, attempts }
+  try {
+    return [deadLettered(author, event, data)]
+  } catch (err) {
+    const fields = { event: 'consumer-not-told', consumer: name, id: event.id, err }
+    logger.error(fields, 'the author of a parked event cannot be told')
+    return []
+  }
 }
 
 /** Says that an event failed, once that is committed. */

@@ -1,5 +1,7 @@
 import { TidemarkError } from '@tidemark/shared'
 import { expect, test } from 'vitest'
+import type { Broker } from '../broker/broker.ts'
+import { refuse } from './policy.ts'
 import { discard, listAside, listAudits, listHeld, redrive } from './park.ts'
 import {
   audit,
@@ -346,6 +348,48 @@ test('[C13] a topic without its subscription is said to be missing, and is waite
   const { consumer, close } = await world.start({ on: listing, subscription: 'nobody-made-it' })
   await world.clock.until(() => consumer.state.state === 'stalled')
   expect(consumer.state.code).toBe('ENTITY_MISSING')
+  await close()
+})
+
+test('[C13] a key that is longer than any broker takes is dead-lettered, and costs no other event anything', async () => {
+  const world = createWorld()
+  const { consumer, close } = await world.start({
+    on: listing,
+    subscription: 'loose',
+    ordered: false,
+  })
+  await world.publish(sku('a').Picked({ n: 1 }))
+  const draft = sku('x'.repeat(127)).Picked({ n: 13 })
+  const long = toMessage(draft, 1, { key: 'b' })
+  const attributes = { ...long.attributes, scope: 's'.repeat(50) }
+  await world.publish(draft, { key: 'b', attributes })
+  await world.publish(sku('c').Picked({ n: 2 }))
+  await world.clock.until(() => world.read('c') !== undefined)
+  expect(consumer.counts).toMatchObject({ processed: 2, malformed: 1 })
+  expect(await world.peek('loose', true)).toMatchObject([
+    { properties: { DeadLetterReason: 'MESSAGE_MALFORMED' } },
+  ])
+  await close()
+})
+
+test('[C8] an event whose author cannot be told that it failed is parked all the same, and said so', async () => {
+  const world = createWorld()
+  const { broker } = world
+  const narrow: Broker = {
+    limits: { ...broker.limits, keyLengthMax: 10 },
+    publish: (topic, messages) => broker.publish(topic, messages),
+    receiver: (options) => broker.receiver(options),
+    close: () => broker.close(),
+  }
+  const said: unknown[] = []
+  const silent = () => {}
+  const logger = { info: silent, warn: silent, error: (fields: object) => void said.push(fields) }
+  const on: On = { Picked: () => refuse('UNLUCKY', 'no') }
+  const { consumer, close } = await world.start({ on, broker: narrow, logger })
+  await world.publish(sku('long-name').Picked({ n: 13 }))
+  await world.clock.until(() => consumer.counts.parked === 1)
+  expect(said).toContainEqual(expect.objectContaining({ event: 'consumer-not-told' }))
+  expect(consumer.state.state).toBe('running')
   await close()
 })
 
