@@ -170,6 +170,20 @@ export function brokerContract(open: () => Promise<BrokerWorld>): void {
     )
   })
 
+  test('[B2] what is called off is not sent, and says so', async () => {
+    const isOff = AbortSignal.abort()
+    const results = await broker.publish(topic, [message('a', 1), message('b', 2)], isOff)
+    expect(results.map((result) => result?.code)).toEqual([
+      'BROKER_UNAVAILABLE',
+      'BROKER_UNAVAILABLE',
+    ])
+    await broker.publish(topic, [message('a', 3)])
+    const reader = plain()
+    const received = await collect(reader, 1)
+    expect(received.map(dataOf)).toEqual([3])
+    await settleAll(reader, received)
+  })
+
   test('[B2] publishing nothing is nothing', async () => {
     expect(await broker.publish(topic, [])).toEqual([])
   })

@@ -3,7 +3,7 @@
  * into messages and back (cloudevents.ts), an adapter maps them to what its broker calls headers,
  * properties and keys. A broker is not trusted to deliver once, nor to say what it has stored.
  */
-import type { TidemarkError } from '@tidemark/shared'
+import { TidemarkError } from '@tidemark/shared'
 
 /**
  * The header of a message that was sent again on purpose. Its id then ends in `#` and what stands here, which
@@ -119,11 +119,16 @@ export interface Broker {
   }
   /**
    * Sends messages to a topic, in order, and says for each how it went: `undefined` where the broker
-   * confirmed it, an error where it did not (it may be stored all the same). Past an error whose
-   * recovery is not `never`, later messages of the same key, or all, are not sent and get the same error.
-   * Never throws for what a broker may say. One call at a time for each key.
+   * confirmed it, an error where it did not (it may be stored all the same). Past `ENTITY_MISSING` or an error
+   * whose recovery is not `never`, later messages of the same key, or all, are not sent and get the same error.
+   * Once the signal aborts nothing more is sent, which gets `BROKER_UNAVAILABLE`. Never throws for what a broker
+   * may say. One call at a time for each key.
    */
-  publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]>
+  publish(
+    topic: string,
+    messages: readonly Message[],
+    signal?: AbortSignal,
+  ): Promise<readonly PublishResult[]>
   receiver(options: ReceiverOptions): Receiver
   close(): Promise<void>
 }
@@ -152,6 +157,10 @@ export interface PeekableBroker extends Broker {
 
 /** How many messages `pick` looks through: those before the one that is meant have to be taken too. */
 export const pickedThroughMax = 1_000
+
+/** Why messages were not sent whose publish was called off. */
+export const calledOff = (): TidemarkError =>
+  new TidemarkError('BROKER_UNAVAILABLE', { reason: 'the publish was called off' })
 
 /** How one message went. */
 export type PublishResult = TidemarkError | undefined

@@ -17,6 +17,7 @@ import type { Session } from '../emulator/core/session.ts'
 import type { Topology } from '../emulator/core/topology.ts'
 import {
   type Broker,
+  calledOff,
   defaultHoldMsMax,
   type Message,
   type PeekableBroker,
@@ -61,8 +62,13 @@ class MemoryBroker implements PeekableBroker {
     this.limits = { messageBytesMax: namespace.messageBytesMax, keyLengthMax: 128 }
   }
 
-  async publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]> {
+  async publish(
+    topic: string,
+    messages: readonly Message[],
+    signal?: AbortSignal,
+  ): Promise<readonly PublishResult[]> {
     await this.#system.breathe()
+    if (signal?.aborted) return messages.map(() => calledOff())
     const stopped = new Map<string, TidemarkError>()
     const results: PublishResult[] = []
     for (const message of messages) {

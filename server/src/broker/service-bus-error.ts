@@ -15,6 +15,13 @@ function lastError(error: unknown): unknown {
 export const lastCode = (error: unknown): unknown =>
   (lastError(error) as { readonly code?: unknown }).code
 
+/** Did the broker answer that this is not allowed? Another connection would be told the same. */
+export function isNotAllowed(thrown: unknown): boolean {
+  const error = lastError(thrown)
+  // The SDK has no code of its own for it, and writes that of AMQP in front of the message.
+  return error instanceof Error && error.message.startsWith('InvalidOperationError')
+}
+
 /** Our error for what the SDK threw; `entity` is what it was about. */
 export function toTidemarkError(thrown: unknown, entity: string): TidemarkError {
   const error = lastError(thrown)
@@ -23,7 +30,6 @@ export function toTidemarkError(thrown: unknown, entity: string): TidemarkError 
   const { message = String(error) } = error as Partial<Error>
   switch (lastCode(error)) {
     case 'MessagingEntityNotFound':
-    case 'MessagingEntityDisabled':
       return new TidemarkError('ENTITY_MISSING', { entity }, options)
     case 'MessageSizeExceeded':
       return new TidemarkError('MESSAGE_TOO_LARGE', { bytes: 0, max: 0 }, options)

@@ -26,7 +26,7 @@ import {
   type Settings,
   unlessAborted,
 } from './service-bus-client.ts'
-import { lastCode, toTidemarkError } from './service-bus-error.ts'
+import { isNotAllowed, lastCode, toTidemarkError } from './service-bus-error.ts'
 import { Locks } from './service-bus-locks.ts'
 import { apply, fromServiceBus, isCutOff } from './service-bus-message.ts'
 
@@ -271,7 +271,7 @@ export class SessionsReceiver implements Receiver {
         if (signal.aborted) break
         const error = toTidemarkError(cause, this.#path)
         this.#inbox.fail(error)
-        if (error.code === 'BROKER_UNAVAILABLE') clients.replace(client)
+        if (error.code === 'BROKER_UNAVAILABLE' && !isNotAllowed(cause)) clients.replace(client)
         await sleep(system, backoffMs(receiverBackoff, failures, system.random), signal)
         failures += 1
       } finally {

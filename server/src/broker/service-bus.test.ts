@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net'
+import { system } from '@tidemark/shared'
 import { v7 } from 'uuid'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Emulator, startEmulator } from '../emulator/index.ts'
@@ -154,6 +155,74 @@ test('[B14] no answer ever comes: many batches of many keys wait for it once, no
   expect(performance.now() - startedAt).toBeLessThan(3_000)
 })
 
+test('[B2] what is called off while a part of it is under way stays at that part', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(0)])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  expect(await collect(reader, 1)).toHaveLength(1)
+  await emulator.faults.delaySends('contract', 600)
+  const off = new AbortController()
+  const large = [1, 2].map((n) => message({ n, text: 'x'.repeat(200_000) }))
+  const publishing = broker.publish('contract', large, off.signal)
+  expect(await collect(reader, 1)).toHaveLength(1)
+  off.abort()
+  expect(codes(await publishing)).toEqual([undefined, 'BROKER_UNAVAILABLE'])
+  await broker.publish('contract', [message('end')])
+  expect((await collect(reader, 1)).map(dataOf)).toEqual(['end'])
+})
+
+test('[B15] a missing topic is asked for once, however many messages there are for it', async () => {
+  const { broker } = await open()
+  const messages = (count: number) => Array.from({ length: count }, (_, n) => message(n, `${n}`))
+  const startedAt = performance.now()
+  const missing = await broker.publish('no-such-topic', messages(1_000))
+  expect(new Set(codes(missing))).toEqual(new Set(['ENTITY_MISSING']))
+  expect(performance.now() - startedAt).toBeLessThan(3_000)
+})
+
+test('[B15] a disabled topic is not a missing one: who disabled it means to go on', async () => {
+  const { emulator, broker } = await open()
+  await broker.publish('contract', [message(0)])
+  await emulator.faults.refuseSends('contract', 'com.microsoft:entity-disabled', 10)
+  expect(codes(await broker.publish('contract', [message(1)]))).toEqual(['BROKER_UNAVAILABLE'])
+})
+
+test('[B17] whoever fails on an old connection leaves the new one to the others', async () => {
+  const emulator = await startEmulator({ config: contractTopology(30_000) })
+  closing.push(() => emulator.close())
+  const door = await openDoor(emulator)
+  let ageMs = 0
+  const { connectionString } = door
+  const clock = { ...system, mono: () => system.mono() + ageMs }
+  const broker = serviceBus({ connectionString, answerMsMax: 900, system: clock })
+  closing.push(() => broker.close())
+  await broker.publish('contract', [message(0)])
+  await emulator.faults.delaySends('contract', Infinity)
+  const unanswered = broker.publish('contract', [message(1)])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain' })
+  expect(await collect(reader, 2)).toHaveLength(2)
+  ageMs = 1_800_001
+  expect(codes(await broker.publish('contract', [message(2)]))).toEqual([undefined])
+  expect(codes(await unanswered)).toEqual(['BROKER_UNAVAILABLE'])
+  expect(codes(await broker.publish('contract', [message(3)]))).toEqual([undefined])
+  expect(door.made()).toBe(2)
+})
+
+test('[B17] a reader that the broker does not allow leaves the connection to the others', async () => {
+  const emulator = await startEmulator({ config: contractTopology(30_000) })
+  closing.push(() => emulator.close())
+  const door = await openDoor(emulator)
+  const broker = serviceBus({ connectionString: door.connectionString })
+  closing.push(() => broker.close())
+  await broker.publish('contract', [message(0)])
+  const reader = broker.receiver({ topic: 'contract', subscription: 'plain', sessions: 4 })
+  for (let time = 0; time < 3; time += 1) {
+    await expect(reader.receive(1, 5_000)).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' })
+  }
+  expect(codes(await broker.publish('contract', [message(1)]))).toEqual([undefined])
+  expect(door.made()).toBe(1)
+})
+
 test('[B15] a throttled namespace is left alone for as long as it asks, whatever the topic', async () => {
   const { emulator, broker } = await open()
   await broker.publish('contract', [message(0)])
@@ -252,14 +321,16 @@ test('[B17] an old connection is replaced, and nothing is lost on the way', asyn
   expect(seen).toEqual([0, 1, 2, 3, 4, 5])
 })
 
-/** A door to the emulator that counts who is inside. */
+/** A door to the emulator that counts who is inside, and who ever came. */
 async function openDoor(
   emulator: Emulator,
-): Promise<{ connectionString: string; inside(): number }> {
+): Promise<{ connectionString: string; inside(): number; made(): number }> {
   const inside = new Set<Socket>()
+  let made = 0
   const door = createServer((socket) => {
     const onward = connect(emulator.port, '127.0.0.1')
     inside.add(socket)
+    made += 1
     for (const [from, to] of [
       [socket, onward],
       [onward, socket],
@@ -276,6 +347,7 @@ async function openDoor(
   return {
     connectionString: emulator.connectionString.replace(String(emulator.port), String(port)),
     inside: () => inside.size,
+    made: () => made,
   }
 }
 

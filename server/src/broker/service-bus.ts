@@ -5,27 +5,27 @@
 import {
   ServiceBusClient,
   type ServiceBusMessageBatch,
-  type ServiceBusSender,
   type TokenCredential,
 } from '@azure/service-bus'
-import { assert, isTidemarkError, recoveryOf, system, TidemarkError } from '@tidemark/shared'
-import type {
-  Broker,
-  Message,
-  PeekableBroker,
-  Place,
-  PublishResult,
-  Received,
-  Receiver,
-  ReceiverOptions,
-  Settlement,
+import { assert, isTidemarkError, system, TidemarkError } from '@tidemark/shared'
+import {
+  type Broker,
+  calledOff,
+  type Message,
+  type PeekableBroker,
+  type Place,
+  type PublishResult,
+  type Received,
+  type Receiver,
+  type ReceiverOptions,
+  type Settlement,
 } from './broker.ts'
 import { Gate } from './gate.ts'
-import { answered, Clients, endQuietly, type Settings } from './service-bus-client.ts'
-import { toTidemarkError } from './service-bus-error.ts'
+import { Clients, type Settings } from './service-bus-client.ts'
 import { peekAt, pickFrom } from './service-bus-look.ts'
 import { findUnsendable, toServiceBus } from './service-bus-message.ts'
 import { PlainReceiver, SessionsReceiver } from './service-bus-receiver.ts'
+import { Senders } from './service-bus-senders.ts'
 
 /** How to reach a namespace, and the settings whose defaults do not fit. */
 export interface ServiceBusOptions extends Partial<Settings> {
@@ -90,30 +90,34 @@ class ServiceBus implements PeekableBroker {
   readonly limits: Broker['limits']
   readonly #clients: Clients
   readonly #settings: Settings
-  readonly #senders = new Map<string, { sender: ServiceBusSender; client: ServiceBusClient }>()
+  readonly #senders: Senders
   readonly #receivers = new Set<Receiver>()
   readonly #sends: Gate
-  /** Throttling is the namespace's, not the topic's: nobody sends before this time of the monotonic clock. */
-  #busyUntil = 0
 
   constructor(clients: Clients, settings: Settings) {
     this.#clients = clients
     this.#settings = settings
     this.#sends = new Gate(sendsMax)
+    this.#senders = new Senders(clients, settings)
     this.limits = { messageBytesMax: settings.messageBytesMax, keyLengthMax }
   }
 
-  async publish(topic: string, messages: readonly Message[]): Promise<readonly PublishResult[]> {
-    const busyMs = Math.ceil(this.#busyUntil - this.#settings.system.mono())
+  async publish(
+    topic: string,
+    messages: readonly Message[],
+    signal?: AbortSignal,
+  ): Promise<readonly PublishResult[]> {
+    const { busyMs } = this.#senders
     if (busyMs > 0) {
       return messages.map(() => new TidemarkError('BROKER_BUSY', { retryAfterMs: busyMs }))
     }
     const results = messages.map((): PublishResult => undefined)
-    let parcel = await this.#pack(topic, messages, 0)
+    const publishing: Publishing = { topic, messages, results, signal }
+    let parcel = await this.#pack(publishing, 0)
     for (;;) {
-      const sending = this.#sendParcel(topic, messages, parcel, results)
+      const sending = this.#sendParcel(publishing, parcel)
       const isLast = parcel.next >= messages.length
-      const following = isLast ? undefined : await this.#packBeside(topic, messages, parcel.next)
+      const following = isLast ? undefined : await this.#packBeside(publishing, parcel.next)
       const trouble = await sending
       if (trouble) return results.fill(trouble, parcel.next)
       if (!following) return results
@@ -144,19 +148,19 @@ class ServiceBus implements PeekableBroker {
 
   async close(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.close()))
-    for (const topic of this.#senders.keys()) this.#dropSender(topic)
+    this.#senders.close()
     await this.#clients.close()
   }
 
   /** Packs what follows while the broker is at work on what was sent before. */
-  async #packBeside(topic: string, messages: readonly Message[], first: number): Promise<Parcel> {
+  async #packBeside(publishing: Publishing, first: number): Promise<Parcel> {
     // By then what was sent is on the wire.
     await this.#settings.system.breathe()
-    return this.#pack(topic, messages, first)
+    return this.#pack(publishing, first)
   }
 
   /** Packs as many messages as one batch takes, from `first` on. */
-  async #pack(topic: string, messages: readonly Message[], first: number): Promise<Parcel> {
+  async #pack({ topic, messages }: Publishing, first: number): Promise<Parcel> {
     const refused = new Map<number, TidemarkError>()
     const indexes: number[] = []
     let batch: ServiceBusMessageBatch | undefined
@@ -171,8 +175,8 @@ class ServiceBus implements PeekableBroker {
       }
       try {
         batch ??= await this.#createBatch(topic)
-      } catch (cause) {
-        const error = this.#heed(topic, cause)
+      } catch (error) {
+        if (!isTidemarkError(error)) throw error
         return { refused, indexes: [next], next: next + 1, error }
       }
       if (batch.tryAddMessage(toServiceBus(message))) indexes.push(next)
@@ -187,99 +191,70 @@ class ServiceBus implements PeekableBroker {
    * Sends a parcel and notes how each of its messages went. Returned: the trouble that is not the messages'
    * own. What follows would meet it too, and wait for as long.
    */
-  async #sendParcel(
-    topic: string,
-    messages: readonly Message[],
-    parcel: Parcel,
-    results: PublishResult[],
-  ): Promise<PublishResult> {
+  async #sendParcel(publishing: Publishing, parcel: Parcel): Promise<PublishResult> {
+    const { results } = publishing
     for (const [index, error] of parcel.refused) results[index] = error
     if (parcel.indexes.length === 0) return undefined
-    const error = parcel.error ?? (await this.#send(topic, parcel))
+    const error = parcel.error ?? (await this.#send(publishing, parcel))
     if (parcel.indexes.length > 1 && error && isOfOne(error)) {
-      return this.#sendApart(topic, messages, parcel.indexes, results)
+      return this.#sendApart(publishing, parcel.indexes)
     }
     for (const index of parcel.indexes) results[index] = error
-    return error && recoveryOf(error) !== 'never' ? error : undefined
+    return error && isOfOne(error) ? undefined : error
   }
 
   /** A batch is taken or refused as a whole: one by one it shows whose fault it was. */
-  async #sendApart(
-    topic: string,
-    messages: readonly Message[],
-    indexes: readonly number[],
-    results: PublishResult[],
-  ): Promise<PublishResult> {
+  async #sendApart(publishing: Publishing, indexes: readonly number[]): Promise<PublishResult> {
     let trouble: PublishResult
     for (const index of indexes) {
-      const single = messages[index]
+      const single = publishing.messages[index]
       assert(single, 'the index is in the list')
-      const error = trouble ?? (await this.#send(topic, { single }))
-      results[index] = error
-      if (error && recoveryOf(error) !== 'never') trouble = error
+      const error = trouble ?? (await this.#send(publishing, { single }))
+      publishing.results[index] = error
+      if (error && !isOfOne(error)) trouble = error
     }
     return trouble
   }
 
   #createBatch(topic: string): Promise<ServiceBusMessageBatch> {
     const maxSizeInBytes = Math.min(this.limits.messageBytesMax, batchBytesMax)
-    const creating = this.#sender(topic).createMessageBatch({ maxSizeInBytes })
-    return answered(this.#settings, `a batch for ${topic}`, creating)
+    return this.#senders.use(topic, `a batch for ${topic}`, (sender) =>
+      sender.createMessageBatch({ maxSizeInBytes }),
+    )
   }
 
-  async #send(topic: string, parcel: Pick<Parcel, 'batch' | 'single'>): Promise<PublishResult> {
+  async #send(
+    { topic, signal }: Publishing,
+    parcel: Pick<Parcel, 'batch' | 'single'>,
+  ): Promise<PublishResult> {
+    const content = parcel.single ? toServiceBus(parcel.single) : parcel.batch
+    assert(content, 'a parcel has a batch or a single message')
     await this.#sends.enter()
     try {
-      const content = parcel.single ? toServiceBus(parcel.single) : parcel.batch
-      assert(content, 'a parcel has a batch or a single message')
-      const sending = this.#sender(topic).sendMessages(content)
-      await answered(this.#settings, `a send to ${topic}`, sending)
+      if (signal?.aborted) return calledOff()
+      await this.#senders.use(topic, `a send to ${topic}`, (sender) => sender.sendMessages(content))
       return undefined
     } catch (error) {
-      return this.#heed(topic, error)
+      if (!isTidemarkError(error)) throw error
+      return error
     } finally {
       this.#sends.leave()
     }
-  }
-
-  #sender(topic: string): ServiceBusSender {
-    const client = this.#clients.take()
-    const known = this.#senders.get(topic)
-    if (known?.client === client) {
-      this.#clients.release(client)
-      return known.sender
-    }
-    if (known) this.#dropSender(topic)
-    const sender = client.createSender(topic)
-    this.#senders.set(topic, { sender, client })
-    return sender
-  }
-
-  /** What an error means for us, and for those who send after us. */
-  #heed(topic: string, cause: unknown): TidemarkError {
-    const error = toTidemarkError(cause, topic)
-    if (isTidemarkError(error, 'BROKER_BUSY')) {
-      this.#busyUntil = this.#settings.system.mono() + error.details.retryAfterMs
-    } else if (recoveryOf(error) !== 'never') {
-      // An SDK client whose connection breaks at a bad moment never comes back: the next send gets a new one.
-      const known = this.#senders.get(topic)
-      if (known) this.#clients.replace(known.client)
-      this.#dropSender(topic)
-    }
-    return error
-  }
-
-  #dropSender(topic: string): void {
-    const known = this.#senders.get(topic)
-    if (!known) return
-    this.#senders.delete(topic)
-    void endQuietly(this.#settings, known.sender).then(() => this.#clients.release(known.client))
   }
 }
 
 /** May a batch have been refused for one of its messages? */
 const isOfOne = (error: TidemarkError): boolean =>
   recoveryOf(error) === 'never' && error.code !== 'ENTITY_MISSING'
+
+/** A publish under way. */
+interface Publishing {
+  readonly topic: string
+  readonly messages: readonly Message[]
+  /** How each message went, so far. */
+  readonly results: PublishResult[]
+  readonly signal: AbortSignal | undefined
+}
 
 /** Messages that go together. */
 interface Parcel {
