@@ -67,8 +67,6 @@ export interface Gateway {
   /** Serves a connection that is open. `address` is where it comes from. */
   connect(socket: Socket, address?: string): Connection
   status(): GatewayStatus
-  /** Offers a parked stream to the broker again. */
-  redrive(log: LogName, stream: string): void
   /** Sends every client away, to come back after a while. What is under way is committed or not answered. */
   drain(): Promise<void>
   /** Drains, and ends. The log stays open: it is whoever opened it who closes it. */
@@ -149,7 +147,6 @@ export function createGateway(options: GatewayOptions): Gateway {
       ...(relay && { relay: relay.status() }),
       ingest: Object.fromEntries([...ingests].map(([name, each]) => [name, each.status()])),
     }),
-    redrive: (name, stream) => relay?.redrive(name, stream),
     drain,
     async close() {
       await drain()

@@ -14,7 +14,7 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import type { Broker, PublishResult } from './broker/broker.ts'
-import { withDeadline } from './deadline.ts'
+import { runWithin } from './deadline.ts'
 import type { Lease, Log, Parked, Remedy } from './log/log.ts'
 import type { Logger } from './logger.ts'
 import { type Item, RelayPages } from './relay-pages.ts'
@@ -39,14 +39,8 @@ const pollMs = 1_000
 /** A publish that has not been answered by then is taken for lost, in milliseconds. */
 const publishMsMax = 60_000
 const backoff = { firstMs: 200, maxMs: 30_000 }
-/** How often a missing topic is looked for before streams are parked: it may be on its way. */
-const missingMax = 6
-
-/** What is to be done about a parked stream: where it is still parked at `fromRevision`, if that is given. */
-interface Decided {
-  readonly action: Remedy['action']
-  readonly fromRevision?: number
-}
+/** How long a missing topic is looked for before streams are parked, in milliseconds: it may be on its way. */
+const missingMsMax = 120_000
 
 /** The relay of one log. */
 export class LogRelay {
@@ -70,9 +64,10 @@ export class LogRelay {
   #unsaved: { readonly parked: Set<string>; readonly unparked: Set<string> } | undefined
   #savedAt = 0
   /** What is to be done about parked streams. */
-  #remedies = new Map<string, Decided>()
+  #remedies = new Map<string, Remedy>()
   #lookedAt = 0
-  #missing = 0
+  /** When the broker first said that the topic is missing, by the monotonic clock; not since it last took something. */
+  #missingSince: number | undefined
   #trouble: ErrorCode | undefined
   #published: Published | undefined
 
@@ -100,19 +95,9 @@ export class LogRelay {
     this.#bell.ring()
   }
 
-  /** Offers a parked stream to the broker again. */
-  redrive(stream: string): void {
-    this.#remedies.set(stream, { action: 'redrive' })
-    this.#bell.ring()
-  }
-
   /** The error that it waits out, if any. */
   get trouble(): ErrorCode | undefined {
     return this.#trouble
-  }
-
-  get published(): Published | undefined {
-    return this.#published
   }
 
   get parkedCount(): number {
@@ -183,8 +168,8 @@ export class LogRelay {
 
   /** Publishes one micro-batch. Answers whether there may be more to do at once. */
   async #step(): Promise<boolean> {
-    const [remedy] = this.#remedies
-    if (remedy) return await this.#tryRedrive(...remedy)
+    const [remedy] = this.#remedies.values()
+    if (remedy) return await this.#tryRedrive(remedy)
     const pages = this.#readable()
     const { upTo, more, items } = await pages.take(this.#cursor)
     const publishing = this.#publish(items.filter(({ entry }) => !this.#parked.has(entry.stream)))
@@ -212,7 +197,7 @@ export class LogRelay {
     const { parked } = await this.#log.relayed(this.#name)
     for (const { stream, fromRevision, remedy } of parked) {
       const isCurrent = this.#parked.get(stream)?.fromRevision === fromRevision
-      if (remedy && isCurrent) this.#remedies.set(stream, { action: remedy, fromRevision })
+      if (remedy && isCurrent) this.#remedies.set(stream, { stream, fromRevision, action: remedy })
     }
   }
 
@@ -263,8 +248,9 @@ export class LogRelay {
     const messages = items.map(({ message }) => message)
     const late = (): Error => new Error(`no answer within ${publishMsMax} ms`)
     try {
-      const publishing = this.#broker.publish(this.#name.topic, messages)
-      return await withDeadline(this.#system, publishMsMax, publishing, late)
+      return await runWithin(this.#system, publishMsMax, late, (signal) =>
+        this.#broker.publish(this.#name.topic, messages, signal),
+      )
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       const error = new TidemarkError('BROKER_UNAVAILABLE', { reason }, { cause })
@@ -275,11 +261,13 @@ export class LogRelay {
   /** Will this never pass? A topic that is missing gets some time to appear. */
   #isFinal(error: TidemarkError): boolean {
     if (error.code !== 'ENTITY_MISSING') return recoveryOf(error) === 'never'
-    return this.#missing >= missingMax
+    const now = this.#system.mono()
+    return now - (this.#missingSince ?? now) >= missingMsMax
   }
 
   #note(error: TidemarkError | undefined): void {
-    this.#missing = error?.code === 'ENTITY_MISSING' ? this.#missing + 1 : error ? this.#missing : 0
+    if (!error) this.#missingSince = undefined
+    else if (error.code === 'ENTITY_MISSING') this.#missingSince ??= this.#system.mono()
     if (error && this.#trouble === undefined) {
       const fields = { event: 'relay-waiting', log: logKey(this.#name), code: error.code }
       this.#logger.warn({ ...fields, err: error }, 'the broker takes nothing: the relay waits')
@@ -323,11 +311,11 @@ export class LogRelay {
   }
 
   /** Publishes what a parked stream has up to the cursor, from the entry that it stopped at or the one behind it. */
-  async #tryRedrive(stream: string, { action, fromRevision }: Decided): Promise<boolean> {
+  async #tryRedrive({ stream, fromRevision, action }: Remedy): Promise<boolean> {
     const parked = this.#parked.get(stream)
     // Another relay may have done it in the meantime, and parked the stream at a later event.
-    if (parked && (fromRevision ?? parked.fromRevision) === parked.fromRevision) {
-      this.#missing = missingMax
+    if (parked?.fromRevision === fromRevision) {
+      this.#missingSince = Number.NEGATIVE_INFINITY
       const discarded = action === 'discard' ? parked.fromPosition : 0
       let position = (parked.fromPosition - 1) as Position
       while (position < this.#cursor) {

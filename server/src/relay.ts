@@ -23,10 +23,6 @@ export interface RelayStatus {
 
 /** The relays of all logs. */
 export interface Relay {
-  /** How far a log has been brought, as far as this gateway knows. */
-  published(log: LogName): Published | undefined
-  /** Offers a parked stream to the broker again, from the entry that it stopped at. */
-  redrive(log: LogName, stream: string): void
   status(): RelayStatus
   /** Finishes the batches under way, saves the cursors, and gives the leases back. */
   close(): Promise<void>
@@ -68,8 +64,6 @@ export function createRelay(options: {
   look()
 
   return {
-    published: (name) => relays.get(logKey(name))?.published,
-    redrive: (name, stream) => relays.get(logKey(name))?.redrive(stream),
     status() {
       const codes = [...relays.values()].flatMap(({ trouble }) => trouble ?? [])
       const parked = [...relays.values()].reduce((sum, relay) => sum + relay.parkedCount, 0)

@@ -1,6 +1,6 @@
 /** Senders, one for each topic, on the connection of the time; and what an error of one means for those who send next. */
 import type { ServiceBusClient, ServiceBusSender } from '@azure/service-bus'
-import { isTidemarkError, type TidemarkError } from '@tidemark/shared'
+import { isTidemarkError, recoveryOf, type TidemarkError } from '@tidemark/shared'
 import { answered, type Clients, endQuietly, type Settings } from './service-bus-client.ts'
 import { isNotAllowed, toTidemarkError } from './service-bus-error.ts'
 
@@ -65,7 +65,7 @@ export class Senders {
     const error = toTidemarkError(cause, topic)
     if (isTidemarkError(error, 'BROKER_BUSY')) {
       this.#busyUntil = this.#settings.system.mono() + error.details.retryAfterMs
-    } else if (error.recovery !== 'never' && failed && !isNotAllowed(cause)) {
+    } else if (recoveryOf(error) !== 'never' && failed && !isNotAllowed(cause)) {
       // An SDK client whose connection breaks at a bad moment never comes back: the next send gets a new one,
       // unless there is one already since this one was used.
       this.#clients.replace(failed.client)

@@ -7,7 +7,7 @@ import {
   type ServiceBusMessageBatch,
   type TokenCredential,
 } from '@azure/service-bus'
-import { assert, isTidemarkError, system, TidemarkError } from '@tidemark/shared'
+import { assert, isTidemarkError, recoveryOf, system, TidemarkError } from '@tidemark/shared'
 import {
   type Broker,
   calledOff,

@@ -47,11 +47,12 @@ test('[O3] discarding a parked event publishes what stood behind it, in its orde
 })
 
 test('[O3] a redrive that was asked for while no relay ran is done by the next one', async () => {
-  world.namespace.faults.refuseSends('inventory', 'amqp:not-found', 7)
+  world.namespace.faults.refuseSends('inventory', 'amqp:not-found', 1_000)
   await world.append('sku-1', { quantity: 1 })
   const relay = world.relay()
   await vi.waitFor(async () => expect(await parked()).toHaveLength(1), 5_000)
   await relay.close()
+  world.namespace.faults.clear()
   await world.append('sku-1', { quantity: 2 })
   expect(await decide('redrive')).toBe(true)
   world.relay()
