@@ -98,6 +98,7 @@ test('a driver is named in one place, so that nobody loads it who does not ask f
       'server/src/broker/service-bus-look.ts',
       'server/src/broker/service-bus-message.ts',
       'server/src/broker/service-bus-receiver.ts',
+      'server/src/broker/service-bus-senders.ts',
     ],
     react: ['client/src/react.ts'],
   }
