@@ -183,8 +183,8 @@ export const clientBugs: readonly Bug[] = [
     name: 'an author is not told what a service has set aside',
     edits: one(
       'client/src/dead-letters.ts',
-      'if (letter && cause) found',
-      'if (!letter && cause) found',
+      'if (cause !== undefined) found',
+      'if (!letter) found',
     ),
     caughtBy: ['I14'],
     seeds: 10,
@@ -201,7 +201,7 @@ export const clientBugs: readonly Bug[] = [
   },
   {
     name: 'another tab does not take over the list of refused events',
-    edits: one('client/src/replica.ts', 'this.refused.set(refused)\n    }', '}'),
+    edits: one('client/src/replica.ts', 'this.refused.set(listed)\n    }', '}'),
     caughtBy: ['I23'],
     seeds: 10,
     rates: led,
