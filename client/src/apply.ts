@@ -13,7 +13,6 @@ import {
   parseEntry,
   type Position,
   sleep,
-  TidemarkError,
   unreachable,
 } from '@tidemark/shared'
 import { findDeadLetters } from './dead-letters.ts'

@@ -16,7 +16,6 @@ import {
   type Refusal,
   sleep,
   type SubmittedBatch,
-  TidemarkError,
 } from '@tidemark/shared'
 import { batchBytes, findExcess, frameHeadBytesMax } from './bytes.ts'
 import { persist } from './persist.ts'

@@ -152,7 +152,7 @@ test('[O12] a message that is no event is listed, shown, redriven and discarded 
   expect(both).toMatchObject({ code: 1, err: `There is nothing left to do for ${ref}\n` })
   const audit = JSON.parse((await run('dead-letters', 'audit', '--json')).out)
   expect(audit.slice(0, 2)).toMatchObject([
-    { by: 'ann', action: 'discard', subject: `${next} odd-1#1`, note: 'try again' },
+    { by: 'ann', action: 'discard', subject: `${next} odd-1#gateway.1`, note: 'try again' },
     { by: 'ann', action: 'redrive', subject: `${ref} odd-1`, note: 'try again' },
   ])
   expect((await run('dead-letters', 'list', '--source', source)).out).toBe('Nothing waits.\n')
