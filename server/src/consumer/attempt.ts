@@ -70,6 +70,10 @@ function checkEvent<Tx>({ topic, on }: Settings<Tx>, event: DomainEvent): Domain
 export const isOfEvent = (error: unknown): boolean =>
   !isTidemarkError(error, 'PROCESSED_UNAVAILABLE')
 
+/** Has a transaction ended by what its events did in it, the database being well? */
+export const isLost = (error: unknown): boolean =>
+  isTidemarkError(error, 'HANDLER_TIMEOUT') || isTidemarkError(error, 'HANDLER_FAILED')
+
 /**
  * Writes down that an event failed: its stream is held, and the event waits in it. Parking it for the
  * first time tells its author. Returned: how it is held.

@@ -393,6 +393,41 @@ test('[C8] an event whose author cannot be told that it failed is parked all the
   await close()
 })
 
+test('[C18] what the database refuses to commit is parked, and its neighbours and the consumer go on', async () => {
+  const world = createWorld()
+  const inner = world.reopen()
+  let isWrong = false
+  const processed: typeof inner = {
+    ...inner,
+    transaction: (work) =>
+      inner.transaction(async (unit) => {
+        isWrong = false
+        const result = await work(unit)
+        if (isWrong) throw new TidemarkError('HANDLER_FAILED', { reason: 'no such customer' })
+        return result
+      }),
+  }
+  const on: On = {
+    Picked: (event, context) => {
+      if (event.data.n === 13) isWrong = true
+      return listing.Picked?.(event, context)
+    },
+  }
+  const numbers = [...range(9), 13, ...range(9)]
+  for (const [at, n] of numbers.entries()) await world.publish(sku(`s-${at}`).Picked({ n }))
+  const { consumer, close } = await world.start({ on, processed, attemptsMax: 3 })
+  await world.clock.until(() => consumer.counts.parked === 1)
+  await world.clock.until(() => consumer.counts.processed === numbers.length - 1)
+  expect(consumer.state).toEqual({ state: 'running' })
+  expect(consumer.counts).toMatchObject({ failed: 3, parked: 1 })
+  await close()
+  expect(await listHeld(world.reopen())).toMatchObject([
+    { key: 'shop-7/s-9', state: 'parked', code: 'HANDLER_FAILED', attempts: 3, events: 1 },
+  ])
+  const [told] = (await world.peek('results')).filter(({ text }) => text.includes('HANDLER_FAILED'))
+  expect(told?.text).not.toContain('customer')
+})
+
 test('[C14] what waits for another try is bounded: then nothing new is received', async () => {
   const world = createWorld()
   let isDown = true

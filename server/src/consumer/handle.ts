@@ -4,7 +4,7 @@
  * the messages settled. Whatever comes again finds its mark, and nothing happens.
  */
 import { isTidemarkError, TidemarkError } from '@tidemark/shared'
-import { attemptEvent, holdEvent, isOfEvent, noteFailure } from './attempt.ts'
+import { attemptEvent, holdEvent, isLost, isOfEvent, noteFailure } from './attempt.ts'
 import type { Delivery } from './delivery.ts'
 import type { Result } from './emit.ts'
 import type { Hold } from './processed/holds.ts'
@@ -148,10 +148,12 @@ async function handleGroup<Tx>(
       if (type === 'uncounted') await handleBatch(settings, [delivery], onCommitted)
     }
   } catch (error) {
-    if (!isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
-    // The transaction is lost with the handler that hangs in it, so the others do theirs alone.
+    const isAlone = group.length === 1
+    if (!isLost(error) || (isAlone && !current)) throw error
+    // The transaction is lost with the handler that hangs in it, or by what one of them wrote: each does its own.
+    const isKnown = isAlone || isTidemarkError(error, 'HANDLER_TIMEOUT')
     for (const delivery of group) {
-      if (delivery === current) await holdAlone(settings, delivery, error, onCommitted)
+      if (isKnown && delivery === current) await holdAlone(settings, delivery, error, onCommitted)
       else await handleBatch(settings, [delivery], onCommitted)
     }
   }

@@ -36,6 +36,9 @@ export function refuse(code: string, reason: string): never {
   throw new TidemarkError('HANDLER_REFUSED', { code, reason })
 }
 
+/** What an author is told of what is the service's own. */
+const untold = 'The consumer failed at it.'
+
 const codePattern = /^[A-Za-z0-9][\w.-]{0,99}$/
 
 /** What an error means. */
@@ -60,11 +63,12 @@ function readFailure(error: unknown): Failure {
   if (isTidemarkError(error)) {
     // Somebody else was faster: the same decision on fresh state may well pass.
     const retryable = recoveryOf(error) !== 'never' || error.code === 'REVISION_CONFLICT'
-    return { code: error.code, reason, told: toPlain(reason, 500), retryable }
+    const told = error.code === 'HANDLER_FAILED' ? untold : toPlain(reason, 500)
+    return { code: error.code, reason, told, retryable }
   }
   const own = error instanceof Error && 'code' in error ? error.code : undefined
   const code = typeof own === 'string' && codePattern.test(own) ? own : 'HANDLER_FAILED'
-  return { code, reason, told: 'The consumer failed at it.', retryable: true }
+  return { code, reason, told: untold, retryable: true }
 }
 
 /** Text that an event and any database can carry: bounded, and without control characters. */

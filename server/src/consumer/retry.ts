@@ -3,7 +3,7 @@
  * database, so a wait costs no lock at the broker and outlives the process; they leave it in their order.
  */
 import { isTidemarkError, TidemarkError } from '@tidemark/shared'
-import { attemptEvent, holdEvent, isOfEvent, noteFailure } from './attempt.ts'
+import { attemptEvent, holdEvent, isLost, isOfEvent, noteFailure } from './attempt.ts'
 import { type Delivery, openKept } from './delivery.ts'
 import type { Claimed } from './loop.ts'
 import type { HeldStream, Hold } from './processed/holds.ts'
@@ -86,7 +86,7 @@ async function tryClaimed<Tx>(settings: Settings<Tx>, claim: Claim): Promise<voi
       bells.sagas.ring()
     }
   } catch (error) {
-    if (!isTidemarkError(error, 'HANDLER_TIMEOUT')) throw error
+    if (!isLost(error)) throw error
     const hold = await processed.transaction(async (unit) =>
       (await isOurs(settings, unit, claim)) ? failClaimed(settings, unit, claim, error) : undefined,
     )

@@ -135,12 +135,12 @@ async function moveOn<Tx>(
     const isForward = row.state === 'running'
     const known = turn.steps.find((one) => one.step === row.step)
     const result = isForward ? returned : known?.result
-    await commitAct(settings, unit, turn, result)
+    await unit.savepoint(() => commitAct(settings, unit, turn, result))
     const state = isForward ? 'completed' : 'compensated'
     await unit.sagas.saveStep(row.id, { step: row.step, name: step.name, state, result, at: now })
     const next = isForward ? row.step + 1 : row.step - 1
     const isEnd = next < 0 || next >= saga.steps.length
-    if (isEnd) await end(settings, unit, turn, state, row)
+    if (isEnd) await unit.savepoint(() => end(settings, unit, turn, state, row))
     const after = { ...row, step: isEnd ? row.step : next, attempts: 0, dueAt: now, changedAt: now }
     await unit.sagas.save({ ...after, state: isEnd ? state : row.state })
   })

@@ -12,7 +12,10 @@ afterAll(() => server?.stop(), 60_000)
 
 async function openDatabase(): Promise<Pool> {
   const pool = await server.createDatabase()
-  await pool.query('CREATE TABLE effects (name TEXT PRIMARY KEY)')
+  await pool.query(
+    `CREATE TABLE effects (name TEXT PRIMARY KEY,
+       owner TEXT REFERENCES effects DEFERRABLE INITIALLY DEFERRED)`,
+  )
   return pool
 }
 
@@ -27,6 +30,9 @@ processedContract<PoolClient>('postgres', async () => {
     processed: await open(),
     reopen: open,
     write: async (tx, name) => void (await tx.query('INSERT INTO effects VALUES ($1)', [name])),
+    writeUncommittable: async (tx, name) => {
+      await tx.query("INSERT INTO effects VALUES ($1, 'nobody')", [name])
+    },
     effects: async () => {
       const { rows } = await pool.query<{ name: string }>('SELECT name FROM effects ORDER BY name')
       return rows.map(({ name }) => name)

@@ -5,7 +5,7 @@
 import { TidemarkError } from '@tidemark/shared'
 import type { Pool, PoolClient } from 'pg'
 import type { Processed, TransactionOptions, Unit } from './processed.ts'
-import { type Dialect, type Row, type Sql, tables } from './sql.ts'
+import { type Dialect, refused, type Row, type Sql, tables } from './sql.ts'
 import { SqlUnit } from './sql-unit.ts'
 
 /** How durable a commit is, and how many transactions may be open at once. */
@@ -57,7 +57,7 @@ export function postgresProcessed(
     try {
       await guard(client.query(survives === 'machine' ? begin : beginLight))
       const result = await work(new SqlUnit(client, toSql(client), dialect))
-      await guard(client.query('COMMIT'))
+      await toSql(client).conclude('COMMIT')
       client.off('error', ignore)
       client.release()
       return result
@@ -92,6 +92,13 @@ const toSql = (client: PoolClient): Sql => ({
   async run(text, ...parameters) {
     return (await guard(client.query(text, [...parameters]))).rowCount ?? 0
   },
+  async conclude(text) {
+    try {
+      await client.query(text)
+    } catch (cause) {
+      throw isRefusal(cause) ? refused(cause) : unavailable(cause)
+    }
+  },
 })
 
 /** What a statement of ours settles with, and what went wrong in the port's words. */
@@ -99,7 +106,20 @@ async function guard<T>(running: Promise<T>): Promise<T> {
   try {
     return await running
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new TidemarkError('PROCESSED_UNAVAILABLE', { reason }, { cause })
+    throw unavailable(cause)
   }
 }
+
+function unavailable(cause: unknown): TidemarkError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new TidemarkError('PROCESSED_UNAVAILABLE', { reason }, { cause })
+}
+
+/**
+ * Is the database well, and what was written wrong? SQLSTATE: a constraint, an error before it that somebody
+ * swallowed, or a conflict with another transaction.
+ */
+const isRefusal = (cause: unknown): boolean =>
+  cause instanceof Error &&
+  'code' in cause &&
+  /^(?:23...|25P02|40001|40P01)$/.test(String(cause.code))

@@ -11,6 +11,8 @@ export interface ProcessedHarness<Tx> {
   reopen(): Promise<Processed<Tx>>
   /** Writes an effect through the app's handle. Fails where the same name is written twice. */
   write(tx: Tx, name: string): Promise<void>
+  /** Writes an effect that the database takes and then refuses to commit. Left out where it never does that. */
+  readonly writeUncommittable?: (tx: Tx, name: string) => Promise<void>
   /** The committed effects, sorted. */
   effects(): Promise<readonly string[]>
 }
@@ -126,6 +128,32 @@ function testTransactions<Tx>(name: string, open: Open<Tx>): void {
       await unit.savepoint(() => write(unit.tx, 'b'))
     })
     expect(await effects()).toEqual(['a', 'b'])
+  })
+
+  test(`[C18] ${name}: an error that the app swallows is its event's, not the database's`, async () => {
+    const { processed, write, effects } = await open()
+    await processed.transaction(async (unit) => {
+      await unit.savepoint(() => write(unit.tx, 'a'))
+      const swallowed = unit.savepoint(() => write(unit.tx, 'a').catch(() => {}))
+      const error: unknown = await swallowed.catch((thrown: unknown) => thrown)
+      if (error !== undefined) expect(error).toMatchObject({ code: 'HANDLER_FAILED' })
+      await unit.savepoint(() => write(unit.tx, 'b'))
+    })
+    expect(await effects()).toEqual(['a', 'b'])
+  })
+
+  test(`[C18] ${name}: what the database refuses to commit is the work's failure, and the database is well`, async ({
+    skip,
+  }) => {
+    const { processed, write, effects, writeUncommittable } = await open()
+    if (!writeUncommittable) return skip('it refuses nothing at a commit')
+    const refused = processed.transaction(async (unit) => {
+      await write(unit.tx, 'a')
+      await unit.savepoint(() => writeUncommittable(unit.tx, 'b'))
+    })
+    await expect(refused).rejects.toMatchObject({ code: 'HANDLER_FAILED' })
+    await processed.transaction(({ tx }) => write(tx, 'c'))
+    expect(await effects()).toEqual(['c'])
   })
 
   test(`[C7] ${name}: whoever was given up cannot write any more`, async () => {

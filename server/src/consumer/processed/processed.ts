@@ -66,7 +66,7 @@ export interface Unit<Tx> {
   readonly holds: Holds
   readonly outbox: Outbox
   readonly sagas: Sagas
-  /** Runs `work`; where it throws, what it wrote is undone and the error goes on. Not nested. */
+  /** Runs `work`; where it throws, what it wrote is undone and the error goes on. Throws `HANDLER_FAILED` where it swallowed an error that the database does not get over. Not nested. */
   savepoint<T>(work: () => Promise<T>): Promise<T>
 
   /** The revision that a read model stands at; 0 where it was never written. */
@@ -88,8 +88,8 @@ export interface Processed<Tx> {
   open(): Promise<void>
   /**
    * Runs `work` in one transaction and commits what it wrote, durably, before it resolves. Where `work`
-   * throws, all of it is undone and the error goes on. Throws `PROCESSED_UNAVAILABLE` where the database
-   * does not take it.
+   * throws, all of it is undone and the error goes on. Throws `HANDLER_FAILED` where the database is well and
+   * refuses to commit what was written, and `PROCESSED_UNAVAILABLE` where it does not take anything.
    */
   transaction<T>(work: (unit: Unit<Tx>) => Promise<T>, options?: TransactionOptions): Promise<T>
 }

@@ -32,7 +32,7 @@ export class SqlUnit<Tx> implements Unit<Tx> {
     await this.#sql.run('SAVEPOINT tidemark_event')
     try {
       const result = await work()
-      await this.#sql.run('RELEASE SAVEPOINT tidemark_event')
+      await this.#sql.conclude('RELEASE SAVEPOINT tidemark_event')
       return result
     } catch (error) {
       await this.#sql.run('ROLLBACK TO SAVEPOINT tidemark_event')

@@ -2,6 +2,7 @@
  * The tables of a consumer and every statement on them, once for all SQL databases. An adapter brings a
  * connection inside a transaction and the few words in which its dialect differs.
  */
+import { TidemarkError } from '@tidemark/shared'
 
 /** What a column may hold. */
 export type Value = string | number | null
@@ -14,6 +15,14 @@ export interface Sql {
   all(text: string, ...parameters: readonly Value[]): Promise<readonly Row[]>
   /** Returned: how many rows it changed. */
   run(text: string, ...parameters: readonly Value[]): Promise<number>
+  /** Runs a statement that depends on what the app has written. Throws `HANDLER_FAILED` where only that is wrong. */
+  conclude(text: string): Promise<void>
+}
+
+/** What it means that a database which is well refuses what was written. */
+export const refused = (cause: unknown): TidemarkError => {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new TidemarkError('HANDLER_FAILED', { reason }, { cause })
 }
 
 /** Where SQL databases differ. */

@@ -17,7 +17,9 @@ afterAll(() => {
 let files = 0
 const openDatabase = (path: string): DatabaseSync => {
   const database = new DatabaseSync(path)
-  database.exec('PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS effects (name PRIMARY KEY)')
+  database.exec(`PRAGMA journal_mode = WAL;
+    CREATE TABLE IF NOT EXISTS effects (name PRIMARY KEY,
+      owner REFERENCES effects DEFERRABLE INITIALLY DEFERRED)`)
   opened.push(database)
   return database
 }
@@ -35,7 +37,9 @@ processedContract<SqliteTx>('sqlite', async () => {
       await again.open()
       return again
     },
-    write: async (tx, name) => void tx.prepare('INSERT INTO effects VALUES (?)').run(name),
+    write: async (tx, name) => void tx.prepare('INSERT INTO effects (name) VALUES (?)').run(name),
+    writeUncommittable: async (tx, name) =>
+      void tx.prepare("INSERT INTO effects VALUES (?, 'nobody')").run(name),
     effects: async () =>
       database
         .prepare('SELECT name FROM effects ORDER BY name')

@@ -6,7 +6,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { assert, sleep, system as realSystem, type System, TidemarkError } from '@tidemark/shared'
 import type { Processed, Unit } from './processed.ts'
-import { type Dialect, type Row, type Sql, tables, type Value } from './sql.ts'
+import { type Dialect, refused, type Row, type Sql, tables, type Value } from './sql.ts'
 import { SqlUnit } from './sql-unit.ts'
 
 /** The app's handle inside a transaction. It ends with the transaction, so a handler that was given up cannot write later. */
@@ -111,6 +111,8 @@ const normal = 1
 const full = 2
 /** SQLite's code for a file that another connection writes to. */
 const sqliteBusy = 5
+/** SQLite's code for a constraint that was violated. */
+const sqliteConstraint = 19
 
 class Connection {
   readonly #database: DatabaseSync
@@ -164,7 +166,7 @@ class Connection {
     const life = { over: false }
     try {
       const result = await work(new SqlUnit(this.#tx(life), this.#sql(life), dialect))
-      this.guard(() => this.#database.exec('COMMIT'))
+      this.#conclude('COMMIT')
       return result
     } catch (error) {
       if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec('ROLLBACK')
@@ -180,6 +182,14 @@ class Connection {
       return run()
     } catch (cause) {
       throw unavailable(cause)
+    }
+  }
+
+  #conclude(text: string): void {
+    try {
+      this.#database.exec(text)
+    } catch (cause) {
+      throw isRefusal(cause) ? refused(cause) : unavailable(cause)
     }
   }
 
@@ -203,6 +213,10 @@ class Connection {
         this.guard(() => statement(text).all(named(values)) as unknown as readonly Row[]),
       run: async (text, ...values) =>
         this.guard(() => Number(statement(text).run(named(values)).changes)),
+      conclude: async (text) => {
+        assert(!life.over, 'a transaction is not used after its end')
+        this.#conclude(text)
+      },
     }
   }
 
@@ -220,6 +234,12 @@ class Connection {
     }
   }
 }
+
+/** A constraint that is checked only now: the low byte is SQLite's code, the others say which. */
+const isRefusal = (cause: unknown): boolean =>
+  cause instanceof Error &&
+  'errcode' in cause &&
+  (Number(cause.errcode) & 0xff) === sqliteConstraint
 
 function unavailable(cause: unknown): TidemarkError {
   const reason = cause instanceof Error ? cause.message : String(cause)
