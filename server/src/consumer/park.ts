@@ -112,6 +112,14 @@ export const listRefused = <Tx>(
 ): Promise<readonly Outgoing[]> =>
   processed.transaction((unit) => unit.outbox.refused(consumer, max))
 
+/** The result of this number, where the broker will never take it. */
+export const findRefused = <Tx>(
+  processed: Processed<Tx>,
+  consumer: string,
+  seq: number,
+): Promise<Outgoing | undefined> =>
+  processed.transaction((unit) => lookUpRefused(unit, consumer, seq))
+
 /** Sends a refused result once more. Returned: false where there is none of this number. */
 export const resendResult = <Tx>(
   processed: Processed<Tx>,
@@ -136,8 +144,7 @@ function settleRefused<Tx>(
   act: Act,
 ): Promise<boolean> {
   return processed.transaction(async (unit) => {
-    const refused = await unit.outbox.refused(consumer, refusedMax)
-    if (!refused.some((item) => item.seq === seq)) return false
+    if (!(await lookUpRefused(unit, consumer, seq))) return false
     if (action === 'resend') await unit.outbox.refuse(seq, undefined)
     else await unit.outbox.confirm([seq])
     await writeAudit(unit, consumer, action, `result ${seq}`, act)
@@ -145,8 +152,13 @@ function settleRefused<Tx>(
   })
 }
 
-/** Refused results that are looked through, oldest first. */
-const refusedMax = 10_000
+/** A number may come from a URL: no database is asked for what is none. */
+const lookUpRefused = async <Tx>(
+  { outbox }: Unit<Tx>,
+  consumer: string,
+  seq: number,
+): Promise<Outgoing | undefined> =>
+  Number.isSafeInteger(seq) ? await outbox.findRefused(consumer, seq) : undefined
 
 /** Sagas, newest first; those that need a person with `{ state: 'needs-human' }`. */
 export const listSagas = <Tx>(

@@ -120,6 +120,25 @@ test('[O2] a consumer’s stream that is redriven is tried from the event that f
   expect((await view.list(10)).items).toEqual([])
 })
 
+test('[O6] every refused result that is listed is shown and acted on, however many there are', async () => {
+  const count = 150
+  const results = Array.from({ length: count }, (_, at) => at)
+  await start([1], {
+    StockReceived: (_event, { emit }) => {
+      for (const at of results) emit(nowhere.stream(`x-${at}`).Lost({}))
+    },
+  })
+  const { items } = await vi.waitFor(async () => {
+    const list = await view.list(count)
+    expect(list.items).toHaveLength(count)
+    return list
+  })
+  const { ref } = items.at(-1) as NonNullable<(typeof items)[0]>
+  expect(await view.show(ref)).toMatchObject({ key: `shop-7/x-${count - 1}` })
+  expect(await view.discard(ref, act)).toBe('done')
+  expect(await view.show(ref)).toBeUndefined()
+})
+
 test('[O6] a result that the broker does not take is listed, shown and given up', async () => {
   await start([1], {
     StockReceived: (_event, { emit }) => void emit(nowhere.stream('x').Lost({})),

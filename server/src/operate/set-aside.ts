@@ -6,6 +6,7 @@ import { assert, type System } from '@tidemark/shared'
 import {
   discard,
   discardResult,
+  findRefused,
   listAside,
   listHeld,
   listRefused,
@@ -62,7 +63,7 @@ export function setAside<Tx>(database: ConsumerDatabase<Tx>): DeadLetterSource {
     return { ...fromHeld(source, held, id), lines: events.map(({ line }) => line) }
   }
   const showResult = async (seq: number): Promise<DeadLetterDetails | undefined> => {
-    const found = (await listRefused(processed, name)).find((one) => one.seq === seq)
+    const found = await findRefused(processed, name, seq)
     if (!found) return undefined
     const { message } = found
     const lines = [new TextDecoder().decode(message.body)]

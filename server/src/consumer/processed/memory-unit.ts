@@ -2,7 +2,7 @@
 import { TidemarkError } from '@tidemark/shared'
 import type { HeldStream, Hold, Holds } from './holds.ts'
 import type { Attempted, Held, MemoryTables, Unsent } from './memory-tables.ts'
-import type { Outbox } from './outbox.ts'
+import type { Outbox, Outgoing } from './outbox.ts'
 import type { Attempts, Unit } from './processed.ts'
 import type { Sagas } from './sagas.ts'
 
@@ -192,13 +192,20 @@ function createHolds({ held, parked }: MemoryTables, next: () => number): Holds 
   }
 }
 
+const toOutgoing = ({ seq, topic, message, refusedCode }: Unsent): Outgoing => ({
+  seq,
+  topic,
+  message,
+  refusedCode,
+})
+
 function createOutbox({ outgoing }: MemoryTables, next: () => number): Outbox {
   const select = (consumer: string, max: number, fits: (row: Unsent) => boolean) =>
     [...outgoing.values()]
       .filter((row) => row.consumer === consumer && fits(row))
       .sort(bySeq)
       .slice(0, max)
-      .map(({ seq, topic, message, refusedCode }) => ({ seq, topic, message, refusedCode }))
+      .map(toOutgoing)
   return {
     async enqueue(consumer, owner, results, now) {
       for (const { topic, message } of results) {
@@ -232,17 +239,26 @@ function createOutbox({ outgoing }: MemoryTables, next: () => number): Outbox {
       const row = outgoing.get(String(seq))
       if (row) outgoing.set(String(seq), { ...row, refusedCode: code })
     },
+    async findRefused(consumer, seq) {
+      const row = outgoing.get(String(seq))
+      return row?.consumer === consumer && row.refusedCode !== undefined
+        ? toOutgoing(row)
+        : undefined
+    },
     async refused(consumer, max) {
       return select(consumer, max, (row) => row.refusedCode !== undefined)
     },
   }
 }
 
+/** A value as every other database gives it back. */
+const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null))
+
 function createSagas({ sagas, sagaSteps }: MemoryTables): Sagas {
   return {
     async start(row) {
       if (sagas.has(row.id)) return false
-      sagas.set(row.id, structuredClone(row))
+      sagas.set(row.id, { ...row, input: asJson(row.input) })
       return true
     },
     async get(id) {
@@ -259,7 +275,7 @@ function createSagas({ sagas, sagaSteps }: MemoryTables): Sagas {
     },
     async saveStep(id, step) {
       const known = sagaSteps.get(join(id, String(step.step)))
-      const result = known ? known.result : structuredClone(step.result ?? null)
+      const result = known ? known.result : asJson(step.result)
       sagaSteps.set(join(id, String(step.step)), { ...step, result, saga: id })
     },
     async due(names, now) {

@@ -40,6 +40,8 @@ export interface Outbox {
   confirm(seqs: readonly number[]): Promise<void>
   /** The broker will never take this one. Without a code: it is to be tried again. */
   refuse(seq: number, code: string | undefined): Promise<void>
+  /** The refused one of this number, locked until the transaction ends. */
+  findRefused(consumer: string, seq: number): Promise<Outgoing | undefined>
   /** Resulting events that the broker will never take, oldest first. */
   refused(consumer: string, max: number): Promise<readonly Outgoing[]>
 }

@@ -408,14 +408,30 @@ function testOutbox<Tx>(name: string, open: Open<Tx>): void {
       expect(await unit.outbox.refused('stock', 9)).toMatchObject([
         { seq: item?.seq, refusedCode: 'MESSAGE_TOO_LARGE' },
       ])
+      const found = await unit.outbox.findRefused('stock', item?.seq ?? 0)
+      expect(found).toMatchObject({ refusedCode: 'MESSAGE_TOO_LARGE', message: { id: 'r-1' } })
+      expect(await unit.outbox.findRefused('billing', item?.seq ?? 0)).toBeUndefined()
       expect(await unit.backlog('stock')).toMatchObject({ outgoing: 0, refused: 1 })
       await unit.outbox.refuse(item?.seq ?? 0, undefined)
+      expect(await unit.outbox.findRefused('stock', item?.seq ?? 0)).toBeUndefined()
       expect(await unit.outbox.pending(mine)).toHaveLength(1)
     })
   })
 }
 
 function testSagas<Tx>(name: string, open: Open<Tx>): void {
+  test(`${name}: what a saga is given, and what its steps return, is kept as JSON`, async () => {
+    const { processed } = await open()
+    const given = { at: new Date(0), left: undefined, list: [undefined] }
+    const kept = { at: '1970-01-01T00:00:00.000Z', list: [null] }
+    await processed.transaction(async ({ sagas }) => {
+      await sagas.start(saga('s-1', { input: given }))
+      await sagas.saveStep('s-1', { step: 0, name: 'a', state: 'completed', result: given, at: 1 })
+      expect((await sagas.get('s-1'))?.input).toStrictEqual(kept)
+      expect((await sagas.steps('s-1'))[0]?.result).toStrictEqual(kept)
+    })
+  })
+
   test(`${name}: a saga is started once, and found again after a restart`, async () => {
     const { processed, reopen } = await open()
     await processed.transaction(async ({ sagas }) => {

@@ -56,6 +56,16 @@ export function createOutbox(sql: Sql, dialect: Dialect): Outbox {
       )
     },
 
+    async findRefused(consumer, seq) {
+      const [row] = await sql.all(
+        `SELECT seq, topic, message, refused_code FROM tidemark_outgoing
+         WHERE consumer = $1 AND seq = CAST($2 AS BIGINT) AND refused_code IS NOT NULL${dialect.lock}`,
+        consumer,
+        seq,
+      )
+      return row && toOutgoing(row)
+    },
+
     async refused(consumer, max) {
       const rows = await sql.all(
         `SELECT seq, topic, message, refused_code FROM tidemark_outgoing
