@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { expect, test } from 'vitest'
 import * as z from 'zod'
 import { TidemarkError } from './errors.ts'
+import { system } from './system.ts'
 import { topic } from './topic.ts'
 
 const inventory = topic('inventory', {
@@ -63,9 +64,36 @@ test('an app declares none of the types that Tidemark publishes itself', () => {
   expect(() => topic('stock', { 'tidemark.DeadLettered': z.object({}) })).toThrow('own types')
 })
 
-test('an asynchronous schema is a mistake of the programmer', () => {
+test('[G4] data on which a schema throws does not fit it, and nothing is left to reject', async () => {
+  const rejected: unknown[] = []
+  const hear = (reason: unknown): void => void rejected.push(reason)
+  process.on('unhandledRejection', hear)
+  const odd = topic('odd', {
+    Refined: z.any().refine((data) => data.items.length > 0),
+    Thrown: {
+      '~standard': {
+        version: 1,
+        vendor: 'own',
+        validate: (data: unknown) => ({ value: (data as { items: string }).items.length }),
+      },
+    },
+  })
+  const refused = {
+    code: 'SCHEMA_INVALID',
+    details: { issues: [{ path: '', message: 'its schema threw, or is asynchronous' }] },
+  }
+  for (const type of ['Refined', 'Thrown']) {
+    expect(codeOf(() => odd.check(type, 1, {}))).toEqual(refused)
+    expect(codeOf(() => odd.check(type, 1, { items: 'some' }))).toBeUndefined()
+  }
+  await system.breathe()
+  process.off('unhandledRejection', hear)
+  expect(rejected).toEqual([])
+})
+
+test('an asynchronous schema takes no data, and says why', () => {
   const slow = topic('slow', { Checked: z.object({}).refine(async () => true) })
-  expect(() => slow.check('Checked', 1, {})).toThrow()
+  expect(() => slow.check('Checked', 1, {})).toThrow('asynchronous')
 })
 
 test('the types of the builders come from the schemas', () => {
