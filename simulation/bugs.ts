@@ -84,8 +84,9 @@ const coreBugs: readonly Bug[] = [
     name: 'the ingest settles before it appends',
     edits: one(
       'server/src/ingest.ts',
-      'if (attempts.length > 0) await log.append([attempts])',
-      'if (attempts.length > 0) log.append([attempts]).catch(() => {})',
+      'const [outcomes = []] = await log.append([attempts])',
+      `log.append([attempts]).catch(() => {})
+      const outcomes = attempts.map(() => ({ type: 'accepted' }))`,
     ),
     caughtBy: ['I15'],
     seeds: 10,

@@ -1,4 +1,4 @@
-import { type EventId, TidemarkError } from '@tidemark/shared'
+import { type EventId, TidemarkError, type Topic } from '@tidemark/shared'
 import { beforeEach, expect, test } from 'vitest'
 import type { Broker, Message, Received, Receiver, Settlement } from './broker/broker.ts'
 import { toMessage } from './cloudevents.ts'
@@ -91,7 +91,7 @@ let clock: Clock
 let log: Log
 let broker: ScriptedBroker
 
-function start(rest: { readonly log?: Log } = {}): Ingest {
+function start(rest: { readonly log?: Log; readonly topic?: Topic } = {}): Ingest {
   return createIngest({
     log,
     broker,
@@ -204,6 +204,64 @@ test('[I3] what is no event of the topic is dead-lettered with its reason, and t
   ])
   expect(await entries()).toHaveLength(1)
   expect(ingest.status()).toMatchObject({ state: 'ok', deadLettered: 4 })
+})
+
+test('[I3] a message that cannot be read for a reason of our own is dead-lettered too', async () => {
+  const broken: Topic = {
+    ...inventory,
+    check(type, version, data) {
+      if (type === 'StockReceived') throw new TypeError('a bug of ours')
+      return inventory.check(type, version, data)
+    },
+  }
+  const [poison, sound] = [foreign({ type: 'StockReceived' }), foreign()]
+  broker.put(poison, sound)
+  start({ topic: broken })
+  await clock.settle()
+  expect(broker.settled).toEqual([
+    [sound.id, 'complete'],
+    [poison.id, 'deadLetter', 'MESSAGE_MALFORMED'],
+  ])
+})
+
+test('[I7] an append that fails for an unknown reason stops its own stream, and no other', async () => {
+  const poison = foreign()
+  const fragile: Log = {
+    ...bindLog(log),
+    append: (chains) =>
+      chains.flat().some(({ events }) => events.some(({ id }) => id === poison.id))
+        ? Promise.reject(new Error('a bug of ours'))
+        : log.append(chains),
+  }
+  const [before, behind, beside] = [foreign(), foreign(), foreign({ subject: 'sku-2' })]
+  broker.put(before, poison, behind, beside)
+  const ingest = start({ log: fragile })
+  await clock.settle()
+  expect(broker.settled).toEqual([
+    [before.id, 'complete'],
+    [beside.id, 'complete'],
+    [poison.id, 'abandon'],
+    [behind.id, 'abandon'],
+  ])
+  expect(ingest.status().state).toBe('ok')
+  expect((await entries()).map(({ event }) => event.id)).toEqual([before.id, beside.id])
+})
+
+test('[I7] where nothing can be appended, for whatever reason, no message is blamed for it', async () => {
+  let broken = true
+  const fragile: Log = {
+    ...bindLog(log),
+    append: (chains) => (broken ? Promise.reject(new Error('a bug of ours')) : log.append(chains)),
+  }
+  const messages = [foreign(), foreign({ subject: 'sku-2' })]
+  broker.put(...messages)
+  const ingest = start({ log: fragile })
+  await clock.pass(60_000)
+  expect(broker.settled).toEqual([])
+  expect(ingest.status()).toMatchObject({ state: 'retrying', code: 'unknown' })
+  broken = false
+  await clock.pass(60_000)
+  expect(broker.settled).toEqual(messages.map(({ id }) => [id, 'complete']))
 })
 
 test('[I4] while the log takes nothing no receiver is open, so no delivery is used up', async () => {

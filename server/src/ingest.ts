@@ -15,11 +15,11 @@ import {
   TidemarkError,
   type Topic,
 } from '@tidemark/shared'
-import type { Broker, Received, Receiver } from './broker/broker.ts'
+import type { Broker, Received, Receiver, Settlement } from './broker/broker.ts'
 import { findFault } from './check.ts'
 import { fromMessage } from './cloudevents.ts'
 import { withDeadline } from './deadline.ts'
-import type { Attempt, Log } from './log/log.ts'
+import type { Attempt, Log, Outcome } from './log/log.ts'
 import type { Logger } from './logger.ts'
 
 /** Messages that one transaction takes. */
@@ -111,33 +111,75 @@ export function createIngest(options: {
     }
   }
 
-  /** Appends what the messages carry in one transaction, and then settles them. */
+  /** Appends what the messages carry, and then settles them. */
   async function take(receiver: Receiver, messages: readonly Received[]): Promise<void> {
     const sound: Received[] = []
     const attempts: Attempt[] = []
-    const unsound: [Received, TidemarkError][] = []
+    const others: [Received, Settlement][] = []
     for (const message of messages) {
       try {
         attempts.push(toAttempt(topic, options.limits, message))
         sound.push(message)
       } catch (error) {
-        if (!isTidemarkError(error)) throw error
-        unsound.push([message, error])
+        others.push([message, toDeadLetter(error)])
       }
     }
-    if (attempts.length > 0) await log.append([attempts])
-    await Promise.all(sound.map((message) => settle(receiver, message)))
-    for (const [message, error] of unsound) await settle(receiver, message, error)
+    const outcomes = await append(attempts)
+    const appended: Received[] = []
+    for (const [at, message] of sound.entries()) {
+      if (outcomes[at]) appended.push(message)
+      else others.push([message, { type: 'abandon' }])
+    }
+    await Promise.all(appended.map((message) => settle(receiver, message, { type: 'complete' })))
+    for (const [message, settlement] of others) await settle(receiver, message, settlement)
   }
 
-  async function settle(receiver: Receiver, message: Received, error?: TidemarkError) {
+  /** What became of each attempt, nothing where it failed. Where all fail the log is to blame, and it throws. */
+  async function append(attempts: readonly Attempt[]): Promise<readonly (Outcome | undefined)[]> {
+    if (attempts.length === 0) return []
     try {
-      if (!error) return await receiver.settle(message, { type: 'complete' })
-      const fields = { event: 'message-dead-lettered', topic: topic.name, code: error.code }
-      logger.warn({ ...fields, message: message.id }, 'a message is no event of this topic')
-      const { code: reason, message: description } = error
-      await receiver.settle(message, { type: 'deadLetter', reason, description })
+      const [outcomes = []] = await log.append([attempts])
+      return outcomes
+    } catch (error) {
+      if (isTidemarkError(error)) throw error
+      const outcomes = await appendEach(attempts)
+      if (!outcomes.some(Boolean)) throw error
+      return outcomes
+    }
+  }
+
+  /** Appends one by one: what fails stops what follows it in its stream, and nothing else. */
+  async function appendEach(attempts: readonly Attempt[]) {
+    const outcomes: (Outcome | undefined)[] = []
+    const stopped = new Set<string>()
+    for (const attempt of attempts) {
+      const stream = `${attempt.log.scope}/${attempt.events[0]?.stream}`
+      const outcome = stopped.has(stream) ? undefined : await appendAlone(attempt)
+      if (!outcome) stopped.add(stream)
+      outcomes.push(outcome)
+    }
+    return outcomes
+  }
+
+  async function appendAlone(attempt: Attempt): Promise<Outcome | undefined> {
+    try {
+      const [[outcome] = []] = await log.append([[attempt]])
+      return outcome
+    } catch (error) {
+      if (isTidemarkError(error)) throw error
+      const fields = { event: 'append-failed', topic: topic.name, id: attempt.events[0]?.id }
+      logger.error({ ...fields, err: error }, 'an append failed for an unknown reason')
+      return undefined
+    }
+  }
+
+  async function settle(receiver: Receiver, message: Received, settlement: Settlement) {
+    try {
+      await receiver.settle(message, settlement)
+      if (settlement.type !== 'deadLetter') return
       deadLettered += 1
+      const fields = { event: 'message-dead-lettered', topic: topic.name, code: settlement.reason }
+      logger.warn({ ...fields, message: message.id }, 'a message cannot be taken into the log')
     } catch (error) {
       // It will be handed out again, and then be known.
       if (!isTidemarkError(error, 'LOCK_LOST')) throw error
@@ -153,6 +195,14 @@ export function createIngest(options: {
       await done
     },
   }
+}
+
+/** Where a message goes that makes no attempt. It is not to blame for an error of ours, but it would come again for ever. */
+function toDeadLetter(error: unknown): Settlement {
+  const { code: reason, message: description } = isTidemarkError(error)
+    ? error
+    : new TidemarkError('MESSAGE_MALFORMED', { reason: String(error) })
+  return { type: 'deadLetter', reason, description }
 }
 
 /** The attempt that a message makes. Throws what it is dead-lettered for. */
