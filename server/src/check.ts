@@ -1,7 +1,8 @@
 /**
  * From a submitted batch to an attempt: reads and measures the events, asks for permission, and checks
  * the data against its schema. What is wrong does not end here: the log looks for a known id first,
- * so that an answer which was lost on the way is repeated and never judged again.
+ * so that an answer which was lost on the way is repeated and never judged again. A refusal is stored
+ * under the event's id, so nothing is refused before whoever submits may write there.
  */
 import {
   type Claim,
@@ -53,14 +54,16 @@ export function toAttempt(
     expectedRevision,
   }
   const deny = (denied: Denial | undefined): Attempt => (denied ? { ...attempt, denied } : attempt)
-  const unreadable = findUnreadable(read, rules.limits)
-  if (unreadable) return deny(unreadable)
   const defined = rules.topics.get(topic)
   if (!defined) return deny({ type: 'held', reason: `this gateway has no topic ${topic}` })
   const claims = read.flatMap(({ claim }) => claim ?? [])
   const permission = rules.authorize({ action: 'append', principal, topic, scope, events: claims })
   const judge = (permission: Permission): Attempt =>
-    deny(toDenial(permission, claims) ?? checkData(defined, claims))
+    deny(
+      toDenial(permission, attempt.events) ??
+        findUnreadable(read, rules.limits) ??
+        checkData(defined, claims),
+    )
   return permission instanceof Promise ? permission.then(judge) : judge(permission)
 }
 
@@ -112,7 +115,7 @@ function findUnreadable(read: readonly Read[], limits: Limits): Denial | undefin
   return { type: 'refused', id: first.event.id, refusal }
 }
 
-function toDenial(permission: Permission, claims: readonly Claim[]): Denial | undefined {
+function toDenial(permission: Permission, events: readonly AttemptEvent[]): Denial | undefined {
   if (permission === 'allow') return undefined
   const {
     answer,
@@ -120,7 +123,7 @@ function toDenial(permission: Permission, claims: readonly Claim[]): Denial | un
     id = undefined,
   } = typeof permission === 'string' ? { answer: permission, reason: 'not allowed' } : permission
   if (answer === 'hold') return { type: 'held', reason }
-  const culprit = id ?? claims[0]?.id
+  const culprit = id ?? events[0]?.id
   if (culprit === undefined) return undefined
   return { type: 'refused', id: culprit, refusal: { code: 'NOT_ALLOWED', details: { reason } } }
 }

@@ -224,6 +224,23 @@ test('[I3] a message that cannot be read for a reason of our own is dead-lettere
   ])
 })
 
+test('[I3] an event under an id that was refused is dead-lettered, for it will never be appended', async () => {
+  const taken = foreign()
+  const event = { ...someEvent('sku-1'), id: taken.id as EventId }
+  const refusal = { code: 'BAD_EVENT', details: { reason: 'odd' } } as const
+  await log.append([[attempt(event, { denied: { type: 'refused', id: event.id, refusal } })]])
+  const sound = foreign()
+  broker.put(taken, sound)
+  const ingest = start()
+  await clock.settle()
+  expect(broker.settled).toEqual([
+    [sound.id, 'complete'],
+    [taken.id, 'deadLetter', 'ID_REUSED'],
+  ])
+  expect(ingest.status()).toMatchObject({ state: 'ok', deadLettered: 1 })
+  expect(await entries()).toHaveLength(1)
+})
+
 test('[I7] an append that fails for an unknown reason stops its own stream, and no other', async () => {
   const poison = foreign()
   const fragile: Log = {

@@ -127,8 +127,9 @@ export function createIngest(options: {
     const outcomes = await append(attempts)
     const appended: Received[] = []
     for (const [at, message] of sound.entries()) {
-      if (outcomes[at]) appended.push(message)
-      else others.push([message, { type: 'abandon' }])
+      const settlement = toSettlement(outcomes[at])
+      if (settlement.type === 'complete') appended.push(message)
+      else others.push([message, settlement])
     }
     await Promise.all(appended.map((message) => settle(receiver, message, { type: 'complete' })))
     for (const [message, settlement] of others) await settle(receiver, message, settlement)
@@ -195,6 +196,15 @@ export function createIngest(options: {
       await done
     },
   }
+}
+
+/** What becomes of a message by what became of its event. */
+function toSettlement(outcome: Outcome | undefined): Settlement {
+  if (outcome?.type === 'accepted') return { type: 'complete' }
+  if (outcome?.type !== 'refused') return { type: 'abandon' }
+  // A verdict stays: somebody has submitted this id before, and this event can never take its place.
+  const description = `an event with this id was refused before: ${outcome.refusal.code}`
+  return { type: 'deadLetter', reason: 'ID_REUSED', description }
 }
 
 /** Where a message goes that makes no attempt. It is not to blame for an error of ours, but it would come again for ever. */

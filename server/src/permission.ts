@@ -44,13 +44,17 @@ export type Access =
       readonly principal: Principal
       readonly topic: string
       readonly scope: string
-      /** A batch, accepted or refused as a whole. Its data has not been checked yet. */
+      /**
+       * A batch, accepted or refused as a whole: of its events those that can be read, which may be none. Their
+       * data has not been checked yet.
+       */
       readonly events: readonly Claim[]
     }
 
 /**
- * `hold`: not now, and the client keeps what it has. `refuse`: never, and the refusal is stored as the
- * verdict. For a read both mean no.
+ * `hold`: not now, and the client keeps what it has; nothing is stored. `refuse`: never, and the refusal is
+ * stored as the verdict on these ids, so it is for those who may write to the log, and not this. For a
+ * read both mean no.
  */
 export type Permission =
   | 'allow'

@@ -65,6 +65,8 @@ function judge(attempt: Attempt, transaction: Transaction): Outcome {
     return { type: 'accepted', position: position as Position, revisions, fresh: true }
   }
   if (known.type === 'refused' && known.fresh) {
+    // Nothing is stored for who may not write here, not even a refusal: the ids may be other people's.
+    if (attempt.denied?.type === 'held') return attempt.denied
     transaction.refuse(attempt, known.id, known.refusal)
   }
   return known

@@ -198,6 +198,17 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     expect(await one(late)).toMatchObject({ type: 'accepted', fresh: true })
   })
 
+  test('[G17] a hold stores nothing, also where an id is known for something else or stands twice', async () => {
+    const [known, mine] = [someEvent(), someEvent()]
+    await one(known)
+    const held = { type: 'held', reason: 'not yours' } as const
+    const eve = { author: 'eve', denied: held }
+    expect(await one(known, eve)).toEqual(held)
+    expect(await one([known, mine], eve)).toEqual(held)
+    expect(await one([mine, mine], eve)).toEqual(held)
+    expect(await one(mine)).toMatchObject({ type: 'accepted', position: 2, fresh: true })
+  })
+
   test('[G8] of two attempts on the same revision of a stream one is accepted', async () => {
     const [left, right] = [someEvent(), someEvent()]
     const expected = { expectedRevision: 0 }

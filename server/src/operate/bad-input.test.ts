@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ServiceBusClient, type ServiceBusMessage } from '@azure/service-bus'
-import { parseEntry, type Position, system, topic } from '@tidemark/shared'
+import { type EventId, parseEntry, type Position, system, topic } from '@tidemark/shared'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import * as z from 'zod'
 import type { PeekableBroker } from '../broker/broker.ts'
@@ -160,6 +160,24 @@ test('[O13] data that does not fit its schema is dead-lettered by the gateway, a
     patience,
   )
   expect(await deadLetters('purchasing')).toEqual([])
+})
+
+test('[O13] an event under an id that was refused before is dead-lettered by the gateway, for it will never be appended', async () => {
+  const id = system.uuid() as EventId
+  const refusal = { code: 'SCHEMA_INVALID', details: { issues: [] } } as const
+  const events = [{ id, stream: 'sku-1', line: '{}' }]
+  const denied = { type: 'refused', id, refusal } as const
+  await log.append([[{ log: shop, author: 'eve', source: 'client', events, denied }]])
+  await send({ messageId: id })
+  await vi.waitFor(
+    async () =>
+      expect(await deadLetters('gateway')).toMatchObject([
+        { code: 'ID_REUSED', reason: expect.stringContaining('SCHEMA_INVALID') },
+      ]),
+    patience,
+  )
+  expect(gateway.status().ingest['inventory']).toMatchObject({ deadLettered: 1 })
+  expect(await entries()).toEqual([])
 })
 
 test('[O13] a message without a CloudEvents id is known by its message id, the same one whenever it comes', async () => {

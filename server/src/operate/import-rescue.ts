@@ -17,7 +17,7 @@ export interface RescueAccess extends LogName {
   /** The device's database, and when it was exported, in ms since 1970 by its clock. */
   readonly clientId: string
   readonly exportedAt: number
-  /** A batch. Its data has not been checked yet. */
+  /** Of a batch the events that can be read. Their data has not been checked yet. */
   readonly events: readonly Claim[]
 }
 
