@@ -83,11 +83,11 @@ class MemoryLog implements Log, Transaction {
   }
 
   known(log: LogName, id: EventId): Known | undefined {
-    return this.#held(log).known.get(id)
+    return this.#logs.get(logKey(log))?.known.get(id)
   }
 
   revision(log: LogName, stream: string): number {
-    return this.#held(log).revisions.get(stream) ?? 0
+    return this.#logs.get(logKey(log))?.revisions.get(stream) ?? 0
   }
 
   accept(attempt: Attempt): { position: number; revisions: readonly number[] } {
@@ -217,6 +217,7 @@ class MemoryLog implements Log, Transaction {
     this.#listeners.clear()
   }
 
+  /** The log to write to: asking makes none, for anybody may ask for any name. */
   #held(log: LogName): Held {
     const key = logKey(log)
     const held = this.#logs.get(key)

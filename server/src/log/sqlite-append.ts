@@ -62,8 +62,8 @@ export class Append implements Transaction {
   }
 
   known(log: LogName, id: EventId): Known | undefined {
-    const growing = this.#growing(log)
-    if (id > growing.newest) return undefined
+    const growing = this.#find(log)
+    if (!growing || id > growing.newest) return undefined
     const row = this.#statements.verdict.get(growing.log, toBlob(id)) as VerdictRow | undefined
     if (!row) return undefined
     const { position, author, hash, refusal } = row
@@ -74,7 +74,8 @@ export class Append implements Transaction {
   }
 
   revision(log: LogName, stream: string): number {
-    return this.#revision(this.#growing(log), stream)
+    const growing = this.#find(log)
+    return growing ? this.#revision(growing, stream) : 0
   }
 
   #revision(growing: Growing, stream: string): number {
@@ -143,26 +144,32 @@ export class Append implements Transaction {
     return [...this.#logs.values()].filter(({ runs }) => runs.length > 0).map(({ name }) => name)
   }
 
-  #growing(name: LogName): Growing {
+  /** The log as it is, if there is one: asking makes none, for anybody may ask for any name. */
+  #find(name: LogName): Growing | undefined {
     if (this.#last?.name === name) return this.#last
     const key = logKey(name)
-    const growing = this.#logs.get(key) ?? this.#grow(name, key)
-    this.#logs.set(key, growing)
-    this.#last = growing
-    return growing
+    const growing = this.#logs.get(key)
+    if (growing) return (this.#last = growing)
+    const row =
+      this.#recent.logs.get(key) ??
+      (this.#statements.row.get(name.topic, name.scope) as LogRow | undefined)
+    return row && this.#grow(name, row)
   }
 
-  #grow(name: LogName, key: string): Growing {
-    const row = this.#recent.logs.get(key) ??
-      (this.#statements.row.get(name.topic, name.scope) as LogRow | undefined) ?? {
-        log: this.#create(name),
-        head: 0,
-        received_at: 0,
-      }
+  /** The log to write to. */
+  #growing(name: LogName): Growing {
+    const growing = this.#find(name)
+    return growing ?? this.#grow(name, { log: this.#create(name), head: 0, received_at: 0 })
+  }
+
+  #grow(name: LogName, row: LogRow): Growing {
     const { log, head, newest = this.#readNewest(log) } = row
     // The clock may have been set back: `receivedAt` never goes back within a log.
     const receivedAt = Math.max(this.#now, row.received_at)
-    return { name, log, head, receivedAt, newest, runs: [], revisions: new Map() }
+    const growing: Growing = { name, log, head, receivedAt, newest, runs: [], revisions: new Map() }
+    this.#logs.set(logKey(name), growing)
+    this.#last = growing
+    return growing
   }
 
   #readNewest(log: number): string {

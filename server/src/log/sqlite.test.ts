@@ -198,6 +198,28 @@ test('[G11] a file that another process writes to just now is opened once that h
   await once(holder, 'exit')
 })
 
+test('[G17] what is held, blocked or asked for writes no row, however many logs it names', async () => {
+  const log = sqliteLog(path)
+  const denied = { type: 'held', reason: 'not yours' } as const
+  const scoped = (scope: string) => ({ log: { topic: 'nowhere', scope } })
+  const chains = Array.from({ length: 50 }, (_, at) => [
+    attempt(someEvent(), { ...scoped(`held-${at}`), denied }),
+  ])
+  const after = someEvent().id
+  await log.append([...chains, [attempt(someEvent(), { ...scoped('blocked'), after })]])
+  const database = new DatabaseSync(path)
+  const count = (table: string) =>
+    database.prepare(`select count(*) as count from ${table}`).get()?.['count']
+  expect(['logs', 'epochs', 'verdicts'].map(count)).toEqual([0, 0, 0])
+  // The first event of a log makes its row, and finds nothing of what was there before.
+  const event = attempt(someEvent(), scoped('held-1'))
+  expect((await log.append([[event]]))[0]?.[0]).toMatchObject({ position: 1, fresh: true })
+  expect((await log.append([[event]]))[0]?.[0]).toMatchObject({ position: 1, fresh: false })
+  expect(['logs', 'epochs', 'verdicts'].map(count)).toEqual([1, 1, 1])
+  database.close()
+  await log.close()
+})
+
 test('a closed log says so', async () => {
   const log = sqliteLog(path)
   await log.close()
