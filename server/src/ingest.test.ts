@@ -307,6 +307,22 @@ test('[I4] while the log takes nothing no receiver is open, so no delivery is us
   expect(broker.waiting).toHaveLength(1)
 })
 
+test('[I4] looking whether the log takes anything leaves one lease for each topic, however often it starts', async () => {
+  const names = new Set<string>()
+  const watched: Log = {
+    ...bindLog(log),
+    lease: (name, ...rest) => log.lease(name, ...rest).finally(() => names.add(name)),
+  }
+  for (let count = 0; count < 3; count += 1) {
+    const ingest = start({ log: watched })
+    await clock.pass(1_000)
+    const closed = ingest.close()
+    await clock.pass(200)
+    await closed
+  }
+  expect([...names]).toEqual(['ingest/inventory'])
+})
+
 test('[I5] a receiver that fails, hangs or is silent for long is opened anew', async () => {
   broker.failReceive = new TidemarkError('BROKER_UNAVAILABLE', { reason: 'no' })
   const ingest = start()

@@ -66,7 +66,7 @@ export function createIngest(options: {
   readonly from: IngestOptions
 }): Ingest {
   const { log, broker, topic, system, logger, from } = options
-  const holder = `ingest/${topic.name}/${system.uuid()}`
+  const holder = system.uuid()
   const stop = new AbortController()
   let code: string | undefined
   let deadLettered = 0
@@ -75,8 +75,8 @@ export function createIngest(options: {
   async function run(): Promise<void> {
     for (let failures = 0; !stop.signal.aborted; failures += 1) {
       try {
-        // A write that does nothing else: it throws while the log takes nothing.
-        await log.lease(holder, holder, 1)
+        // A write that does nothing else: it throws while the log takes nothing. Who has the lease is all one.
+        await log.lease(`ingest/${topic.name}`, holder, 1)
         await receive(() => (failures = 0))
       } catch (error) {
         if (code === undefined) {
