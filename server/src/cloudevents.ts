@@ -37,8 +37,6 @@ export interface Heard {
   readonly line: string
   /** The event that the line says. */
   readonly claim: Claim
-  /** Where it stood in the log of the gateway that published it, if a gateway did. */
-  readonly origin?: { readonly epoch: string; readonly position: number } | undefined
 }
 
 /** A longer key is no broker's, so nothing could be said about such a stream. */
@@ -108,6 +106,12 @@ export function fromMessage(topic: string, received: Received): Heard {
   const { attributes, data } = openBody(received)
   const source = textOf(attributes['source']) ?? `/${topic}`
   const scope = findScope(attributes, received)
+  // What a gateway published is all in its attributes. What stands beside them is the broker's or its SDK's, and
+  // would be bytes that the author never wrote: an echo has to be known for the author's own event.
+  const isOurs = uuidOf(attributes['epoch']) !== undefined
+  const beside = isOurs
+    ? {}
+    : { correlationId: received.correlationId, traceparent: received.properties['Diagnostic-Id'] }
   const head = {
     id: findId(attributes, received, source),
     stream: findStream(attributes, received, scope),
@@ -115,8 +119,8 @@ export function fromMessage(topic: string, received: Received): Heard {
     version: wholeNumber(attributes['schemaversion'] ?? received.properties['schemaversion']) ?? 1,
     occurredAt: toMs(attributes['time']) ?? received.enqueuedAt,
     causationId: uuidOf(attributes['causationid']),
-    correlationId: shortText(attributes['correlationid'] ?? received.correlationId, 128),
-    traceparent: shortText(attributes['traceparent'] ?? received.properties['Diagnostic-Id'], 128),
+    correlationId: shortText(attributes['correlationid'] ?? beside.correlationId, 128),
+    traceparent: shortText(attributes['traceparent'] ?? beside.traceparent, 128),
   }
   const line = `${JSON.stringify(head).slice(0, -1)},"data":${data}}`
   const claim = toClaim(line)
@@ -125,7 +129,7 @@ export function fromMessage(topic: string, received: Received): Heard {
     throw malformed(`scope/stream has ${length} characters, and may have ${keyLengthMax}`)
   }
   const author = shortText(attributes['author'], 256) ?? shortText(source, 256) ?? topic
-  return { scope, author, line, claim, origin: findOrigin(attributes) }
+  return { scope, author, line, claim }
 }
 
 function toClaim(line: string): Claim {
@@ -215,12 +219,6 @@ function findType(attributes: Attributes, { label, properties }: Received): stri
     throw malformed('no type: neither a CloudEvents type, nor a subject, nor a property named type')
   }
   return type
-}
-
-function findOrigin(attributes: Attributes): Heard['origin'] {
-  const epoch = uuidOf(attributes['epoch'])
-  const position = wholeNumber(attributes['position'])
-  return epoch === undefined || position === undefined ? undefined : { epoch, position }
 }
 
 const textOf = (value: unknown): string | undefined =>

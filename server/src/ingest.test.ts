@@ -1,4 +1,12 @@
-import { type EventId, TidemarkError, type Topic } from '@tidemark/shared'
+import {
+  defaultLimits,
+  type EventId,
+  parseClaim,
+  type Position,
+  TidemarkError,
+  type Topic,
+  writeClaim,
+} from '@tidemark/shared'
 import { beforeEach, expect, test } from 'vitest'
 import type { Broker, Message, Received, Receiver, Settlement } from './broker/broker.ts'
 import { toMessage } from './cloudevents.ts'
@@ -7,7 +15,6 @@ import { attempt, someEvent } from './log/log.contract.ts'
 import type { Log } from './log/log.ts'
 import { memoryLog } from './log/memory.ts'
 import { silentLogger } from './logger.ts'
-import { defaultLimits, type Position } from '@tidemark/shared'
 import { bindLog } from './testing/bind-log.ts'
 import { type Clock, createClock } from './testing/clock.ts'
 import { inventory, name } from './testing/client.ts'
@@ -171,6 +178,20 @@ test('[I1] an echo of our own event is completed and changes nothing', async () 
   await clock.settle()
   expect(broker.settled).toEqual([[own.id, 'complete']])
   expect(await entries()).toHaveLength(2)
+})
+
+test('[I1] an echo that a restored log reads before its author comes back is the author’s own event', async () => {
+  const lived = memoryLog({ system: clock.system })
+  const { line } = someEvent('sku-1', { text: 'mine' }, clock.system.uuid() as EventId)
+  const noted = { ...parseClaim(line), type: 'Noted' }
+  const own = attempt({ id: noted.id, stream: 'sku-1', line: writeClaim(noted) })
+  await lived.append([[own]])
+  const [entry = ''] = (await lived.read(name, 0 as Position, 1_000_000)).chunks
+  broker.put(toMessage(name, (await lived.head(name)).epoch, entry))
+  start()
+  await clock.settle()
+  expect(await entries()).toMatchObject([{ position: 1, source: 'broker', author: 'ann' }])
+  expect((await log.append([[own]]))[0]).toMatchObject([{ type: 'accepted', position: 1 }])
 })
 
 test('[I1] a message that is handed out again after its append is completed and appended once', async () => {

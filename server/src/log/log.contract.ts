@@ -239,6 +239,13 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     expect((await tested.head(log)).position).toBe(1)
   })
 
+  test('[I1] what an echo brought back first, after a restore, is its author’s own event', async () => {
+    const event = someEvent()
+    expect(await one(event, { source: 'broker' })).toMatchObject({ position: 1, fresh: true })
+    expect(await one(event)).toMatchObject({ type: 'accepted', position: 1, fresh: false })
+    expect(await one(event, { author: 'eve' })).toMatchObject({ refusal: { code: 'ID_REUSED' } })
+  })
+
   test('[G9] receivedAt never goes back, also when the clock does', async () => {
     await one(someEvent())
     now -= 5_000
