@@ -135,7 +135,7 @@ export function createIngest(options: {
     for (const [message, settlement] of others) await settle(receiver, message, settlement)
   }
 
-  /** What became of each attempt, nothing where it failed. Where all fail the log is to blame, and it throws. */
+  /** What became of each attempt, nothing where it failed. Where several streams fail alike the log is to blame, and it throws. */
   async function append(attempts: readonly Attempt[]): Promise<readonly (Outcome | undefined)[]> {
     if (attempts.length === 0) return []
     try {
@@ -144,7 +144,7 @@ export function createIngest(options: {
     } catch (error) {
       if (isTidemarkError(error)) throw error
       const outcomes = await appendEach(attempts)
-      if (!outcomes.some(Boolean)) throw error
+      if (!outcomes.some(Boolean) && new Set(attempts.map(streamOf)).size > 1) throw error
       return outcomes
     }
   }
@@ -154,7 +154,7 @@ export function createIngest(options: {
     const outcomes: (Outcome | undefined)[] = []
     const stopped = new Set<string>()
     for (const attempt of attempts) {
-      const stream = `${attempt.log.scope}/${attempt.events[0]?.stream}`
+      const stream = streamOf(attempt)
       const outcome = stopped.has(stream) ? undefined : await appendAlone(attempt)
       if (!outcome) stopped.add(stream)
       outcomes.push(outcome)
@@ -197,6 +197,8 @@ export function createIngest(options: {
     },
   }
 }
+
+const streamOf = ({ log, events }: Attempt): string => `${log.scope}/${events[0]?.stream}`
 
 /** What becomes of a message by what became of its event. */
 function toSettlement(outcome: Outcome | undefined): Settlement {

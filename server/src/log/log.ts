@@ -38,7 +38,7 @@ export interface Attempt {
   readonly after?: EventId | undefined
   /** The revision that the stream of the first event must have. */
   readonly expectedRevision?: number | undefined
-  /** A refusal is stored; a hold stops the chain. A known id still gets the verdict that it had. */
+  /** A refusal is stored; a hold stops the chain, and stores nothing. A batch that has a verdict still gets that. */
   readonly denied?: Denial | undefined
 }
 
