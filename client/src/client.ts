@@ -14,6 +14,8 @@ import {
   type System,
   type Topic,
 } from '@tidemark/shared'
+// Dexie first: bundlers keep the order of imports, and our own modules compress better next to each other.
+import { dexieStore } from './store/dexie.ts'
 import { type Append, openAppend, openWriter } from './append.ts'
 import { type DenialsOf, openExecute } from './execute.ts'
 import type { Hints } from './hints.ts'
@@ -25,7 +27,6 @@ import { ModelView } from './model-view.ts'
 import type { ModelHandles } from './models.ts'
 import { Replica } from './replica.ts'
 import { createStatus, type Status } from './status.ts'
-import { dexieStore } from './store/dexie.ts'
 import type { Refused, Store } from './store/store.ts'
 import { inertSync, openSync } from './sync.ts'
 import { takeOver } from './take-over.ts'
