@@ -3,15 +3,16 @@
  * that it settled and forgets, hands out again what is done with, throttles, and keeps what a dead
  * process held until the lock ends.
  */
-import type {
-  Broker,
-  Message,
-  PeekableBroker,
-  PublishResult,
-  Received,
-  Receiver,
-  ReceiverOptions,
-  Settlement,
+import {
+  type Broker,
+  type Message,
+  type PeekableBroker,
+  type PublishResult,
+  type Received,
+  type Receiver,
+  type ReceiverOptions,
+  resendProperty,
+  type Settlement,
 } from '@tidemark/server/broker/broker'
 import { createMemoryBroker, createNamespace } from '@tidemark/server/broker/memory'
 import { parseLogKey, TidemarkError } from '@tidemark/shared'
@@ -49,6 +50,8 @@ const maxDeliveryCount = 1_000_000
 
 /** Where the gateway hears what services publish. */
 export const gatewaySubscription = 'tidemark'
+/** Where somebody else's service listens. */
+export const otherSubscription = 'reports'
 /** Where the answering service listens. */
 export const serviceSubscription = 'answers'
 
@@ -88,7 +91,7 @@ export class BrokerHost {
         {
           name: inventory.name,
           duplicateWindowMs,
-          subscriptions: [forGateway, forService],
+          subscriptions: [forGateway, forService, { name: otherSubscription, lockMs }],
         },
         { name: audit.name, duplicateWindowMs, subscriptions: [forGateway] },
       ],
@@ -110,6 +113,24 @@ export class BrokerHost {
   /** The port as an operator's tool has it, who looks into dead letters: at once, and without faults. */
   brokerForOperator(life: Life): PeekableBroker {
     return createMemoryBroker({ system: life.system, namespace: this.#namespace })
+  }
+
+  /** Somebody else's service reads what there is. It fails at what our service fails at, but at nothing that is sent again. */
+  async readElsewhere(life: Life): Promise<void> {
+    const place = { topic: inventory.name, subscription: otherSubscription }
+    const receiver = this.brokerForOperator(life).receiver(place)
+    const dead = new Set(this.deadLetters())
+    const givenUp = { type: 'deadLetter', reason: 'Failed', description: '' } as const
+    const isFailure = ({ attributes, properties }: Received): boolean =>
+      dead.has(String(attributes['id'])) && properties[resendProperty] === undefined
+    for (;;) {
+      const messages = await receiver.receive(1_000, 0)
+      if (messages.length === 0) break
+      for (const message of messages) {
+        await receiver.settle(message, isFailure(message) ? givenUp : { type: 'complete' })
+      }
+    }
+    await receiver.close()
   }
 
   /** A process is gone. Its links are dropped when the broker notices; what it held stays locked till then. */

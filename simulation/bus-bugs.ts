@@ -263,6 +263,17 @@ export const busBugs: readonly Bug[] = [
     seeds: 60,
   },
   {
+    name: 'a dead letter has the same message id whichever subscription it is sent again for',
+    edits: one(
+      'server/src/operate/broker-dead-letters.ts',
+      'const mark = `${subscription}.${times}`',
+      'const mark = `${times}`',
+    ),
+    caughtBy: ['I15'],
+    seeds: 120,
+    rates: { serviceFreeze: 4_000 },
+  },
+  {
     name: 'a dead letter is sent again by everybody who asks for it',
     edits: one(
       'server/src/operate/broker-dead-letters.ts',

@@ -7,7 +7,12 @@ import type { Log } from '@tidemark/server/log/log'
 import { memoryLog } from '@tidemark/server/log/memory'
 import { sqliteLog } from '@tidemark/server/log/sqlite'
 import { defaultLimits, type System } from '@tidemark/shared'
-import { BrokerHost, gatewaySubscription, serviceSubscription } from './broker.ts'
+import {
+  BrokerHost,
+  gatewaySubscription,
+  otherSubscription,
+  serviceSubscription,
+} from './broker.ts'
 import type { History } from './history.ts'
 import { LogDisk } from './log-disk.ts'
 import type { Network } from './network.ts'
@@ -135,16 +140,18 @@ export class Installation {
   }
 
   /** Lets what waits for a person try again: what the relay has parked, or everything. */
-  redrive(which: Which): Promise<void> {
+  async redrive(which: Which): Promise<void> {
     const { world, history } = this.#options
     const life = this.#operatorMachine.begin(world)
-    return redriveAll(
+    await this.broker.readElsewhere(life)
+    await redriveAll(
       {
         history,
         log: this.disk.logFor(life),
         topics: [inventory, audit],
         broker: this.broker.brokerForOperator(life),
         consumers: [
+          { name: otherSubscription, topic: inventory },
           {
             name: serviceName,
             topic: inventory,

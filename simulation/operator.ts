@@ -3,6 +3,7 @@
  * have: streams that the relay has parked, what the service has set aside, and the broker's dead letters.
  * Whatever is asked for is asked for twice at once, for buttons are pressed twice.
  */
+import { otherSubscription } from './broker.ts'
 import type { ViewOptions } from '../server/src/operate/view.ts'
 import { createView } from '../server/src/operate/view.ts'
 import type { History } from './history.ts'
@@ -22,9 +23,10 @@ const itemsMax = 50
 export async function redriveAll(options: OperatorOptions, which: Which): Promise<void> {
   const view = createView(options)
   const { items } = await view.list(itemsMax, which === 'all' ? undefined : which)
-  for (const { ref, where, event } of items) {
+  for (const { ref, where, event, consumer } of items) {
     // Its tries count anew from here on, and they may begin before this is through.
-    const isTried = event !== undefined && (where === 'consumer' || where === 'broker')
+    const isOurs = where === 'consumer' || (where === 'broker' && consumer !== otherSubscription)
+    const isTried = event !== undefined && isOurs
     if (isTried) options.history.state({ type: 'redriven', id: event, times: 0 })
     const done = await Promise.allSettled([view.redrive(ref, act), view.redrive(ref, act)])
     const times = done.filter((each) => each.status === 'fulfilled' && each.value === 'done').length
