@@ -104,7 +104,7 @@ test('[B10] what comes back is the event, its scope and its author', () => {
   const message = toMessage(log, epoch, writeEntry(placement, writeClaim(claim)))
   const { line, ...rest } = fromMessage('inventory', receive(message))
   expect(line).toBe(writeClaim(claim))
-  expect(rest).toEqual({ scope: 'shop-7', author: 'u-42', claim: parseClaim(line) })
+  expect(rest).toEqual({ scope: 'shop-7', author: 'u-42', claim: parseClaim(line), epoch })
 })
 
 test('[B10] an echo has the bytes of its author, whatever the broker and its SDK put beside it', () => {

@@ -37,6 +37,8 @@ export interface Heard {
   readonly line: string
   /** The event that the line says. */
   readonly claim: Claim
+  /** Of the log that has published it, if a gateway did. */
+  readonly epoch: string | undefined
 }
 
 /** A longer key is no broker's, so nothing could be said about such a stream. */
@@ -108,8 +110,8 @@ export function fromMessage(topic: string, received: Received): Heard {
   const scope = findScope(attributes, received)
   // What a gateway published is all in its attributes. What stands beside them is the broker's or its SDK's, and
   // would be bytes that the author never wrote: an echo has to be known for the author's own event.
-  const isOurs = uuidOf(attributes['epoch']) !== undefined
-  const beside = isOurs
+  const epoch = uuidOf(attributes['epoch'])
+  const beside = epoch
     ? {}
     : { correlationId: received.correlationId, traceparent: received.properties['Diagnostic-Id'] }
   const head = {
@@ -129,7 +131,7 @@ export function fromMessage(topic: string, received: Received): Heard {
     throw malformed(`scope/stream has ${length} characters, and may have ${keyLengthMax}`)
   }
   const author = shortText(attributes['author'], 256) ?? shortText(source, 256) ?? topic
-  return { scope, author, line, claim }
+  return { scope, author, line, claim, epoch }
 }
 
 function toClaim(line: string): Claim {

@@ -1,5 +1,6 @@
 import {
   defaultLimits,
+  type Epoch,
   type EventId,
   parseClaim,
   type Position,
@@ -192,6 +193,30 @@ test('[I1] an echo that a restored log reads before its author comes back is the
   await clock.settle()
   expect(await entries()).toMatchObject([{ position: 1, source: 'broker', author: 'ann' }])
   expect((await log.append([[own]]))[0]).toMatchObject([{ type: 'accepted', position: 1 }])
+})
+
+test('[I1] an echo of an event that a restored log has lost is left to its author', async () => {
+  const copied = memoryLog({ system: clock.system })
+  const published = someEvent('sku-1', { text: 'mine' }, clock.system.uuid() as EventId)
+  await copied.append([
+    [attempt({ ...published, line: published.line.replace('"Received"', '"Noted"') })],
+  ])
+  const [line = ''] = (await copied.read(name, 0 as Position, 1_000_000)).chunks
+  const { epoch } = await log.head(name)
+  const elsewhere = clock.system.uuid() as Epoch
+  const other = foreign()
+  broker.put(toMessage(name, epoch, line), other)
+  start()
+  await clock.settle()
+  expect(broker.settled).toEqual([
+    [published.id, 'complete'],
+    [other.id, 'complete'],
+  ])
+  expect((await entries()).map(({ event }) => event.id)).toEqual([other.id])
+  // What another gateway's log has published is no echo.
+  broker.put(toMessage(name, elsewhere, line))
+  await clock.pass(60_000)
+  expect((await entries()).map(({ event }) => event.id)).toEqual([other.id, published.id])
 })
 
 test('[I1] a message that is handed out again after its append is completed and appended once', async () => {

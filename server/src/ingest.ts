@@ -9,6 +9,7 @@ import {
   isReservedType,
   isTidemarkError,
   type Limits,
+  logKey,
   parseClaim,
   sleep,
   type System,
@@ -19,7 +20,7 @@ import type { Broker, Received, Receiver, Settlement } from './broker/broker.ts'
 import { findFault } from './check.ts'
 import { fromMessage } from './cloudevents.ts'
 import { withDeadline } from './deadline.ts'
-import type { Attempt, Log, Outcome } from './log/log.ts'
+import type { Attempt, Head, Log, Outcome } from './log/log.ts'
 import type { Logger } from './logger.ts'
 
 /** Messages that one transaction takes. */
@@ -113,20 +114,19 @@ export function createIngest(options: {
 
   /** Appends what the messages carry, and then settles them. */
   async function take(receiver: Receiver, messages: readonly Received[]): Promise<void> {
-    const sound: Received[] = []
-    const attempts: Attempt[] = []
+    const sound: Said[] = []
     const others: [Received, Settlement][] = []
     for (const message of messages) {
       try {
-        attempts.push(toAttempt(topic, options.limits, message))
-        sound.push(message)
+        sound.push({ message, ...hear(topic, options.limits, message) })
       } catch (error) {
         others.push([message, toDeadLetter(error)])
       }
     }
-    const outcomes = await append(attempts)
-    const appended: Received[] = []
-    for (const [at, message] of sound.entries()) {
+    const [own, foreign] = await sortOut(log, sound)
+    const outcomes = await append(foreign.map(({ attempt }) => attempt))
+    const appended = own.map(({ message }) => message)
+    for (const [at, { message }] of foreign.entries()) {
       const settlement = toSettlement(outcomes[at])
       if (settlement.type === 'complete') appended.push(message)
       else others.push([message, settlement])
@@ -217,9 +217,35 @@ function toDeadLetter(error: unknown): Settlement {
   return { type: 'deadLetter', reason, description }
 }
 
-/** The attempt that a message makes. Throws what it is dead-lettered for. */
-function toAttempt(topic: Topic, limits: Limits, message: Received): Attempt {
-  const { scope, author, line } = fromMessage(topic.name, message)
+/** A message, the attempt that it makes, and of which log it is if one has published it. */
+interface Said {
+  readonly message: Received
+  readonly attempt: Attempt
+  readonly epoch: string | undefined
+}
+
+/**
+ * What this log has published itself, and what it has not. What it has published it holds, unless it was restored
+ * from a copy without it: then its author offers it again, in its order and with its batch.
+ */
+async function sortOut(log: Log, heard: readonly Said[]): Promise<readonly [Said[], Said[]]> {
+  const heads = new Map<string, Head>()
+  const own: Said[] = []
+  const foreign: Said[] = []
+  for (const each of heard) {
+    const { attempt, epoch } = each
+    const key = logKey(attempt.log)
+    const head = epoch && (heads.get(key) ?? (await log.head(attempt.log)))
+    if (head) heads.set(key, head)
+    if (head && head.epoch === epoch) own.push(each)
+    else foreign.push(each)
+  }
+  return [own, foreign]
+}
+
+/** Reads a message. Throws what it is dead-lettered for. */
+function hear(topic: Topic, limits: Limits, message: Received): Omit<Said, 'message'> {
+  const { scope, author, line, epoch } = fromMessage(topic.name, message)
   const { id, stream, type, version, data } = parseClaim(line, limits.depthMax)
   const wrong = isReservedType(type) ? findReservedFault(type, version, data) : undefined
   if (wrong !== undefined) {
@@ -231,5 +257,5 @@ function toAttempt(topic: Topic, limits: Limits, message: Received): Attempt {
   if (fault?.code === 'SCHEMA_INVALID') throw new TidemarkError('SCHEMA_INVALID', fault.details)
   const log = { topic: topic.name, scope }
   const events = [{ id, stream, line }]
-  return { log, author, source: 'broker', events }
+  return { attempt: { log, author, source: 'broker', events }, epoch }
 }
