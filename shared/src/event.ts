@@ -87,12 +87,14 @@ export interface Entry<Type extends string = string, Data = unknown> extends Dom
   readonly batch?: EventId
 }
 
-/** Where a reader of a log stands: after the entry `id` at `position`. The id is checked, so a restored log is noticed. */
+/** Where a reader of a log stands: after the entry `id` at `position`. The entry is checked, so a restored log is noticed. */
 export interface Cursor {
   readonly epoch: Epoch
   readonly position: Position
   /** Absent only at position 0. */
   readonly id?: EventId | undefined
+  /** Of that entry. A restored log may have taken it at the same position again, behind others than before. */
+  readonly receivedAt?: number | undefined
 }
 
 /** Why an event was refused. */

@@ -32,7 +32,12 @@ const logName = { topic: name, scope: name }
 const stream = text(fixedLimits.streamLengthMax)
 const token = text(8_192)
 const code = as<ErrorCode>(text(64))
-const cursor = record({ epoch, position, id: optional(eventId) })
+const cursor = record({
+  epoch,
+  position,
+  id: optional(eventId),
+  receivedAt: optional(integer(0)),
+})
 const subscription = record({ ...logName, cursor: optional(cursor) })
 
 /** One batch of a submit: `size` of the frame's event lines, accepted or refused as a whole. */

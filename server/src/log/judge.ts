@@ -3,7 +3,7 @@
  * Known ids come first, so an answer that was lost on the way is repeated and never judged again.
  */
 import { hash } from 'node:crypto'
-import type { EventId, LogName, Position, Refusal } from '@tidemark/shared'
+import type { Cursor, EventId, LogName, Position, Refusal } from '@tidemark/shared'
 import { assert, writeEntry } from '@tidemark/shared'
 import type { Attempt, AttemptEvent, Outcome } from './log.ts'
 
@@ -27,6 +27,7 @@ export type Known =
 export interface PlacedClaim {
   readonly author: string
   readonly revision: number
+  readonly receivedAt: number
   /** The author's line. */
   readonly line: string
 }
@@ -168,6 +169,10 @@ function findDenial(attempt: Attempt, transaction: Transaction): Outcome | undef
 export const refusalOf = (event: AttemptEvent, id: EventId, refusal: Refusal): Refusal =>
   event.id === id ? refusal : { code: 'BATCH_REFUSED', details: { by: id } }
 
+/** Is this the very entry that a cursor names, and not the same event that was taken anew after a restore? */
+export const isNamedBy = ({ receivedAt }: Cursor, entry: PlacedClaim): boolean =>
+  receivedAt === undefined || receivedAt === entry.receivedAt
+
 /** The entry lines of an accepted attempt, line feeds between them. */
 export function writeBatch(
   { events, author, source }: Attempt,
@@ -198,6 +203,6 @@ const eventMark = ',"event":'
 /** Takes apart an entry's line. What stands before the event is flat, so the mark cannot come earlier. */
 export function takeApart(entry: string): PlacedClaim {
   const at = entry.indexOf(eventMark)
-  const { author, revision } = JSON.parse(`${entry.slice(0, at)}}`) as PlacedClaim
-  return { author, revision, line: entry.slice(at + eventMark.length, -1) }
+  const { author, revision, receivedAt } = JSON.parse(`${entry.slice(0, at)}}`) as PlacedClaim
+  return { author, revision, receivedAt, line: entry.slice(at + eventMark.length, -1) }
 }

@@ -322,6 +322,14 @@ export function logContract(open: (system: System) => Log | Promise<Log>): void 
     expect(await locate(1, second?.id)).toBe(0)
     expect(await locate(4)).toBe(2)
     expect(await tested.locate(other, { epoch, position: at(5) })).toBe(0)
+    // An event that a restored log has taken anew may stand where it stood, and what is before it may not.
+    const { chunks } = await tested.read(log, at(0), 1_000_000)
+    const { receivedAt } = JSON.parse(chunks.join('\n').split('\n')[3] ?? '')
+    const id = batch[1]?.id as EventId
+    const locateAt = (time: number) =>
+      tested.locate(log, { epoch, position: at(4), id, receivedAt: time })
+    expect(await locateAt(receivedAt)).toBe(4)
+    expect(await locateAt(receivedAt - 1)).toBe(2)
   })
 
   test('an empty log has an epoch, which it keeps', async () => {

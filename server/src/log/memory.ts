@@ -17,6 +17,7 @@ import {
 } from '@tidemark/shared'
 import {
   hashLine,
+  isNamedBy,
   judgeChains,
   type Known,
   refusalOf,
@@ -95,10 +96,11 @@ class MemoryLog implements Log, Transaction {
     const position = held.head + 1
     held.receivedAt = Math.max(held.receivedAt, this.#system.now())
     const { author } = attempt
+    const { receivedAt } = held
     const revisions = attempt.events.map(({ id, stream, line }, at) => {
       const revision = (held.revisions.get(stream) ?? 0) + 1
       held.revisions.set(stream, revision)
-      const entry = { author, revision, line }
+      const entry = { author, revision, receivedAt, line }
       held.known.set(id, { type: 'accepted', position: position + at, entry: () => entry })
       return revision
     })
@@ -143,12 +145,14 @@ class MemoryLog implements Log, Transaction {
     return { upTo, chunks, more: at < runs.length }
   }
 
-  async locate(log: LogName, { position, id }: Cursor): Promise<Position> {
+  async locate(log: LogName, cursor: Cursor): Promise<Position> {
+    const { position, id } = cursor
     const held = this.#logs.get(logKey(log))
     const head = (held?.head ?? 0) as Position
     if (position > head) return head
     const verdict = id && held?.known.get(id)
-    const stands = verdict && verdict.type === 'accepted' && verdict.position === position
+    const isThere = verdict && verdict.type === 'accepted' && verdict.position === position
+    const stands = isThere && isNamedBy(cursor, verdict.entry())
     const target = stands ? position : Math.floor(position / 2)
     const runs = held?.runs ?? []
     const run = runs[findRun(runs, target) - 1]

@@ -19,7 +19,7 @@ import {
   type System,
   TidemarkError,
 } from '@tidemark/shared'
-import { judgeChains } from './judge.ts'
+import { isNamedBy, judgeChains, takeApart } from './judge.ts'
 import type {
   Attempt,
   AuditRecord,
@@ -161,13 +161,15 @@ class SqliteLog implements Log {
     })
   }
 
-  async locate(log: LogName, { position, id }: Cursor): Promise<Position> {
+  async locate(log: LogName, cursor: Cursor): Promise<Position> {
+    const { position, id } = cursor
     return translating(() => {
       const row = this.#row(log)
       const head = row?.head ?? 0
       if (!row || position > head) return head as Position
       const verdict = id && this.#statements.verdict.get(row.log, toBlob(id))
-      const stands = verdict && verdict['position'] === position
+      const isThere = verdict && verdict['position'] === position
+      const stands = isThere && isNamedBy(cursor, takeApart(this.#lineAt(row.log * span, position)))
       const target = stands ? position : Math.floor(position / 2)
       const run = this.#runAt(row.log * span, target)
       return (run && run.last > target ? endOfBatch(run, target) : target) as Position
@@ -258,6 +260,13 @@ class SqliteLog implements Log {
     if (last <= position) return { first, last, lines: [] }
     const row = this.#statements.run.get(base + first)
     return { first, last, lines: String(row?.['lines']).split('\n') }
+  }
+
+  #lineAt(base: number, position: number): string {
+    const run = this.#statements.runHolding.get(base, base + position)
+    const line = String(run?.['lines']).split('\n')[base + position - Number(run?.['key'])]
+    if (line === undefined) throw corrupt(`no entry at ${base + position}`)
+    return line
   }
 
   #runAfter(key: number, keyMax: number): { readonly last: number; readonly lines: string } {
