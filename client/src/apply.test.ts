@@ -32,7 +32,7 @@ test('[P8] entries behind a gap are not applied; the log is asked for again from
   bench.connection().send(log.deliver(0, 2), log.deliver(3, 5), log.deliver(5, 6))
   await bench.system.settle()
   expect(onHand(bench)).toBe(2)
-  const cursor = { epoch: log.epoch, position: 2, id: log.idAt(2) }
+  const cursor = { epoch: log.epoch, position: 2, id: log.idAt(2), receivedAt: 1 }
   expect(bench.connection().received).toEqual([
     { type: 'applied', ...log.name, upTo: 2 },
     { type: 'subscribe', ...log.name, cursor },
@@ -93,7 +93,7 @@ test('[P6] a log that was restored from a copy is rewound to what is common, and
   bench.connection().received.length = 0
   bench.connection().send(welcome(), reset(3))
   await bench.system.settle()
-  const cursor = { epoch: restored.epoch, position: 3, id: log.idAt(3) }
+  const cursor = { epoch: restored.epoch, position: 3, id: log.idAt(3), receivedAt: 1 }
   expect(bench.connection().received).toEqual([{ type: 'subscribe', ...log.name, cursor }])
   expect(onHand(bench)).toBe(3)
   bench.connection().send(restored.subscribed(), restored.deliver(3), restored.caughtUp())

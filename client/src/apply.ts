@@ -130,6 +130,7 @@ export function openApply(ports: ApplyPorts, session: Session, logs: readonly Lo
         return stopReading(reading)
       case 'reset':
         reading.isBehind = true
+        session.onRead(reading.log, true)
         await rewind(ports, reading.log, frame)
         return subscribe(reading)
       default:
@@ -220,11 +221,9 @@ function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written 
   const { topic, scope, epoch, after, upTo } = frame
   const entries = frame.entries.map((line) => parseEntry(frame, line))
   const isGapless = entries.every((entry, index) => entry.position === after + index + 1)
-  if (!isGapless || entries.length === 0 || entries.at(-1)?.position !== upTo) {
-    throw badFrame('entries: not those it names')
-  }
-  const id = entries.at(-1)?.id
-  const cursor = { epoch, position: upTo, id }
+  const last = entries.at(-1)
+  if (!isGapless || last?.position !== upTo) throw badFrame('entries: not those it names')
+  const cursor = cursorAt(epoch, upTo, last)
   if (!page) return { topic, scope, after, lines: [...frame.entries], entries, cursor }
   page.lines.push(...frame.entries)
   page.entries.push(...entries)
@@ -232,17 +231,23 @@ function addPage(page: Written | undefined, frame: FrameOf<'deliver'>): Written 
   return page
 }
 
+const cursorAt = (epoch: Epoch, position: Position, entry: Entry | undefined): Cursor => ({
+  epoch,
+  position,
+  id: entry?.id,
+  receivedAt: entry?.receivedAt,
+})
+
 /** Writes until the disk takes it or the link ends. Answers `false` where another tab has moved a cursor. */
 async function write(
   ports: ApplyPorts,
   pages: readonly Written[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { store, replica, follow, turns, deciding, system, onWritten } = ports
+  const { store, replica, follow, turns, onWritten } = ports
   const isWritten = await persist(ports, signal, () =>
     turns(async () => {
-      const letters = { store, user: deciding.user, now: system.now() }
-      const refused = await findDeadLetters(letters, pages)
+      const refused = await findDeadLetters(ports, pages)
       const settled = pages.flatMap((page) => replica.settledBy(page.entries))
       if (!(await store.apply(pages, settled, refused))) return false
       if (refused.length > 0) replica.settle({ seqs: [], refused, accepted: [] })
@@ -260,20 +265,27 @@ async function write(
  * those of this device's user, unless the log is meant to be another one.
  */
 async function rewind(
-  { store, replica, follow, turns, deciding, onWritten }: ApplyPorts,
+  ports: ApplyPorts,
   log: LogName,
   { epoch, position, startOver }: FrameOf<'reset'>,
 ): Promise<void> {
+  const { store, replica, follow, turns, onWritten } = ports
   await turns(async () => {
     const from = replica.cursor(log)
     const current = from?.position ?? start
     // A reset that leads nowhere would go on for ever; the beginning is common to all logs.
-    const target = position < current ? position : start
-    const before = Math.max(0, target - 1) as Position
-    const { lines } = target > 0 ? await store.read(log, before, 1) : { lines: [] }
-    const id = lines[0] === undefined ? undefined : parseEntry(log, lines[0]).id
-    const to = { epoch, position: target, id }
-    const offered = startOver ? [] : await readOwn({ store, user: deciding.user }, log, target)
+    let target: number = position < current ? position : start
+    let last: Entry | undefined
+    // On an entry that came alone: the gateway's batches are others now, and one of this device's is taken
+    // back as a whole.
+    for (; target > 0; target -= 1) {
+      const [line] = (await store.read(log, (target - 1) as Position, 1)).lines
+      last = line === undefined ? undefined : parseEntry(log, line)
+      if (!last?.batch) break
+      last = undefined
+    }
+    const to = cursorAt(epoch, target as Position, last)
+    const offered = startOver ? [] : await readOwn(ports, log, to.position)
     await store.rewind(log, from, to, offered)
   })
   onWritten()

@@ -1,7 +1,9 @@
 import { type EventId, parseEntry, type Position } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { findDeadLetters } from './dead-letters.ts'
+import { Outbox } from './outbox.ts'
 import { memoryStore } from './store/memory.ts'
+import { createTestSystem } from './testing.ts'
 import { foreignLine, inventoryLog } from './testing/inventory.ts'
 
 const count = 8
@@ -37,7 +39,13 @@ async function openLog(ids: (idAt: (position: number) => EventId) => readonly st
     reads.push(position)
     return store.read(name, position, bytesMax)
   }
-  const find = () => findDeadLetters({ store: { ...store, read }, user: 'ann', now: 1 }, [page])
+  const ports = {
+    store: { ...store, read },
+    replica: { outbox: new Outbox([]) },
+    deciding: { user: 'ann' },
+    system: createTestSystem(),
+  }
+  const find = () => findDeadLetters(ports, [page])
   return { find, reads, idAt: (position: number) => log.idAt(position) }
 }
 

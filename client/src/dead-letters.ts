@@ -7,18 +7,21 @@ import {
   type LogName,
   parseEntry,
   type Position,
+  type System,
   uuidPattern,
 } from '@tidemark/shared'
+import type { Outbox } from './outbox.ts'
 import { readPages } from './search.ts'
 import type { AnyRefused, Page, Store } from './store/store.ts'
 
 /** What finding dead letters needs. */
 export interface DeadLetterPorts {
   readonly store: Store
+  /** Where a log was restored, what it says of an event may come before the event is in it again. */
+  readonly replica: { readonly outbox: Outbox }
   /** Whose events are looked for. */
-  readonly user: string
-  /** When it is, in ms since 1970. */
-  readonly now: number
+  readonly deciding: { readonly user: string }
+  readonly system: System
 }
 
 const start = 0 as Position
@@ -53,17 +56,22 @@ function readLetter({ type, version, data }: Entry): DeadLettered | undefined {
 }
 
 /**
- * The lines of this user's events of these ids, which are taken from `missing` as they are found. They may come
- * with the same page; that a device does not hold one is no fault. The log is looked through once for all.
+ * The author's lines of this user's events of these ids, which are taken from `missing` as they are found. They may
+ * come with the same page; that a device does not hold one is no fault. The log is looked through once for all.
  */
 async function findCauses(
-  { store, user }: DeadLetterPorts,
+  { store, replica, deciding }: DeadLetterPorts,
   page: Written,
   missing: Set<string>,
 ): Promise<ReadonlyMap<string, string>> {
   const causes = new Map<string, string>()
+  for (const id of missing) {
+    const batch = replica.outbox.batchOf(id as EventId)
+    const line = batch?.lines[batch.events.findIndex((each) => each.id === id)]
+    if (line !== undefined && missing.delete(id)) causes.set(id, line)
+  }
   const meet = ({ id, author }: Entry, line = ''): void => {
-    if (missing.delete(id) && author === user) causes.set(id, line)
+    if (missing.delete(id) && author === deciding.user) causes.set(id, claimOf(line))
   }
   for (const [at, entry] of page.entries.entries()) meet(entry, page.lines[at])
   if (missing.size === 0) return causes
@@ -76,7 +84,7 @@ async function findCauses(
 }
 
 function toRefused(
-  { now }: DeadLetterPorts,
+  { system }: DeadLetterPorts,
   { topic, scope }: LogName,
   line: string,
   { id, consumer, code, reason, attempts }: DeadLettered,
@@ -85,9 +93,9 @@ function toRefused(
     topic,
     scope,
     id: id as EventId,
-    line: claimOf(line),
+    line,
     refusal: { code: 'DEAD_LETTERED', details: { consumer, code, reason, attempts } },
-    refusedAt: now,
+    refusedAt: system.now(),
   }
 }
 

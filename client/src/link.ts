@@ -153,8 +153,8 @@ class Link implements Session {
     this.#moved(direction)
   }
 
-  onRead(log: LogName): void {
-    this.#submit?.release(log)
+  onRead(log: LogName, isBehind?: boolean): void {
+    this.#submit?.read(log, isBehind)
     this.#moved('download')
   }
 

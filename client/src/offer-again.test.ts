@@ -1,4 +1,10 @@
-import { type EventId, parseClaim, parseEntry, TidemarkError } from '@tidemark/shared'
+import {
+  type EventId,
+  parseClaim,
+  parseEntry,
+  type Position,
+  TidemarkError,
+} from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk, type Disk } from './store/memory.ts'
 import { createTestSystem, createTestTabs, TestLog } from './testing.ts'
@@ -185,6 +191,92 @@ test('[P13] in the middle of a link, too, it goes before what still waits', asyn
   await accept(2)
   expect(sent()).toEqual([waiting])
   expect(first).not.toBe(waiting)
+  await bench.client.close()
+})
+
+test('[P13] what goes back in several steps is offered in one order, once the log has been read', async () => {
+  const bench = openBench()
+  const log = inventoryLog()
+  for (let n = 1; n <= 3; n++) log.append([foreignLine(n)])
+  await bench.greet(log)
+  bench.connection().send(log.deliver())
+  await bench.system.settle()
+  const submits = () => bench.connection().received.filter(({ type }) => type === 'submit')
+  for (const position of [2, 1, 0] as Position[]) {
+    bench.connection().send({ type: 'reset', ...log.name, epoch: log.epoch, position })
+    await bench.system.settle()
+  }
+  const fresh = new TestLog(log.name)
+  bench.connection().send(fresh.subscribed())
+  await bench.system.settle()
+  expect(submits()).toEqual([])
+  bench.connection().send(fresh.caughtUp())
+  await bench.system.settle()
+  const sent = bench.submit().events.map((line) => parseClaim(line).id)
+  expect(sent).toEqual([1, 2, 3].map((at) => log.idAt(at)))
+  await bench.client.close()
+})
+
+test('[P13] a batch is offered whole, also where the restored log has an end in its middle', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  const [, second, third, , fifth] = idsIn(gateway.log)
+  const restored = await restore(gateway, 1, bench)
+  restored.log.append([foreignLine(9)], 'ben')
+  restored.isDelivering = false
+  await talk(restored, bench)
+  expect(pendingIn(disk).map((lines) => lines.map((line) => parseClaim(line).id))).toEqual([
+    [second, third],
+    [fifth],
+  ])
+  await bench.client.close()
+})
+
+test('[P13] a link says where the device stands, and not where it stood', async () => {
+  let isSlow = false
+  let goOn = (): void => undefined
+  const before = async (method: string) => {
+    if (method === 'load' && isSlow) await new Promise<void>((resolve) => (goOn = resolve))
+  }
+  const after = async (method: string) => {
+    if (method === 'rewind') isSlow = true
+  }
+  const { bench, gateway } = await openWithEntries({ before, after })
+  const restored = await restore(gateway, 1, bench)
+  for (let round = 0; round < 3; round++) {
+    restored.serve(bench.connection())
+    await bench.system.settle()
+  }
+  expect(isSlow).toBe(true)
+  // The link ends while memory is being brought up to the disk.
+  const count = bench.connections.length
+  bench.connection().drop()
+  await bench.system.advance(5_000)
+  expect(bench.connections).toHaveLength(count)
+  isSlow = false
+  goOn()
+  await bench.system.advance(5_000)
+  bench.connection().open()
+  await bench.system.settle()
+  const [hello] = bench.connection().received
+  expect(hello).toMatchObject({
+    type: 'hello',
+    subscriptions: [{ cursor: { position: 1, id: gateway.log.idAt(1), receivedAt: 1 } }],
+  })
+  await bench.client.close()
+})
+
+test('[S12] what a service has set aside is listed while it is offered again', async () => {
+  const { bench, gateway } = await openWithEntries()
+  const [, , , , fifth] = idsIn(gateway.log)
+  const restored = await restore(gateway, 1, bench)
+  const [id, consumer, reason] = [fifth!, 'shipping', 'nobody knows where to']
+  const data = { id, consumer, code: 'NO_ADDRESS', reason, attempts: 3 }
+  const answer = { ...JSON.parse(foreignLine(9)), type: 'tidemark.DeadLettered', causationId: id }
+  restored.log.append([JSON.stringify({ ...answer, data })], 'shipping', 'broker')
+  await talk(restored, bench)
+  const refused = bench.client.refused.getSnapshot()
+  expect(refused.map((each) => [each.id, each.refusal.code])).toEqual([[id, 'DEAD_LETTERED']])
+  expect(await bench.client.verdict(id)).toMatchObject({ type: 'accepted' })
   await bench.client.close()
 })
 

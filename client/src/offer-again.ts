@@ -11,7 +11,7 @@ import type { Batch, Store } from './store/store.ts'
 export interface OfferPorts {
   readonly store: Store
   /** Whose events are offered. */
-  readonly user: string
+  readonly deciding: { readonly user: string }
 }
 
 interface Offered extends Batch {
@@ -20,7 +20,7 @@ interface Offered extends Batch {
 
 /** The user's own batches after a position of a log. What came from the bus, its services have to say again. */
 export async function readOwn(
-  { store, user }: OfferPorts,
+  { store, deciding: { user } }: OfferPorts,
   log: LogName,
   after: Position,
 ): Promise<readonly Batch[]> {

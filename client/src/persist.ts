@@ -33,3 +33,18 @@ export async function persist<Result>(
   }
   return undefined
 }
+
+/** Does a job, or leaves it where the database is not there any more: no other try will find it. */
+export const unlessGone = (job: () => Promise<void>) => async (): Promise<void> => {
+  try {
+    await job()
+  } catch (error) {
+    if (!isTidemarkError(error, 'STORE_DELETED')) throw error
+  }
+}
+
+/** Brings memory up to the disk, whatever it takes. Leaves it as it is where the database is gone. */
+export const catchUp = async (
+  ports: PersistPorts & { readonly follow: { readonly catchUp: () => Promise<void> } },
+  signal: AbortSignal,
+): Promise<void> => persist(ports, signal, unlessGone(ports.follow.catchUp))

@@ -1,6 +1,7 @@
 /** Keeps a link: after each end it waits, longer with each failure and never shorter than it was asked to, and tries again. */
 import { backoffMs, Doorbell, sleep } from '@tidemark/shared'
 import { type LinkEnd, type LinkPorts, runLink } from './link.ts'
+import { catchUp } from './persist.ts'
 import { away } from './presence.ts'
 import type { LinkState } from './status.ts'
 import { fetchToken, type TokenPorts } from './token.ts'
@@ -24,6 +25,8 @@ export async function keepLink(ports: ReconnectPorts, signal: AbortSignal): Prom
   await unlink(ports)
   for (let attempt = 0; !signal.aborted; attempt++) {
     status.patch({ link: 'connecting' })
+    // A link says where this device stands: what the one before has taken back is read first.
+    await catchUp(ports, signal)
     const startedAt = system.mono()
     let end: LinkEnd
     try {

@@ -18,7 +18,7 @@ import {
   type SubmittedBatch,
 } from '@tidemark/shared'
 import { batchBytes, findExcess, frameHeadBytesMax } from './bytes.ts'
-import { persist } from './persist.ts'
+import { catchUp, persist, unlessGone } from './persist.ts'
 import { Redecide, type RedecidePorts } from './redecide.ts'
 import { type Reason, refuseBatch } from './refuse.ts'
 import { inOrder, type PendingBatch } from './outbox.ts'
@@ -153,10 +153,10 @@ export class Submit {
     this.pump()
   }
 
-  /** A log has been read far enough: what waits for that is put in line. */
-  release(log: LogName): void {
-    if (!this.#unread.delete(logKey(log))) return
-    this.#offerAside()
+  /** A log has been read far enough, and what waits for that is put in line; or it has to be read again first. */
+  read(log: LogName, isBehind?: boolean): void {
+    this.#unread[isBehind ? 'add' : 'delete'](logKey(log))
+    this.#sift()
     this.pump()
   }
 
@@ -174,7 +174,11 @@ export class Submit {
 
   /** Puts what was put aside in line again, in the order it was appended. */
   #offerAside(): void {
-    if (this.#aside.length === 0) return
+    if (this.#aside.length > 0) this.#sift()
+  }
+
+  /** Puts everything in line anew, but for what has to wait. */
+  #sift(): void {
     const rows = [...this.#aside, ...this.#unsent].sort(inOrder)
     this.#aside = []
     this.#unsent = []
@@ -184,9 +188,7 @@ export class Submit {
   #hold(row: PendingBatch): void {
     this.#heldLogs.add(logKey(row))
     this.#ports.status.forbid(row.topic, 'write', true)
-    const rows = this.#unsent
-    this.#unsent = []
-    this.#offer(rows)
+    this.#sift()
     void this.#offerAgain()
   }
 
@@ -196,7 +198,7 @@ export class Submit {
    * database that is gone what memory holds.
    */
   async #open(): Promise<void> {
-    const { store, follow, onStorage } = this.#ports
+    const { store, onStorage } = this.#ports
     const { signal } = this.#session
     const mark = unlessGone(() => store.linked(true))
     try {
@@ -207,11 +209,7 @@ export class Submit {
       if (!isTidemarkError(error, 'STORAGE_FULL')) await marking
     }
     // Something may have been withdrawn of which this tab has not heard yet.
-    await persist(
-      this.#ports,
-      signal,
-      unlessGone(() => follow.catchUp()),
-    )
+    await catchUp(this.#ports, signal)
     this.#isOpen = true
     this.pump()
   }
@@ -394,12 +392,3 @@ const toSubmitted = ({
   after,
   expectedRevision,
 })
-
-/** Does a job, or leaves it where the database is not there any more: no other try will find it. */
-const unlessGone = (job: () => Promise<void>) => async (): Promise<void> => {
-  try {
-    await job()
-  } catch (error) {
-    if (!isTidemarkError(error, 'STORE_DELETED')) throw error
-  }
-}

@@ -102,7 +102,6 @@ export function openSync(ports: SyncPorts, signal: AbortSignal): Sync {
   const watch = { askLeader: tabs.askLeader, isSeen: () => ports.hints.isSeen() }
   const lead = async (term: AbortSignal, lost: AbortSignal): Promise<void> => {
     const identity = await store.open()
-    await follow.catchUp()
     void look(term)
     const link = { ...ports, identity, follow, turns, onWritten, onStorage, onReauth, lost }
     await keepLink(link, term)
