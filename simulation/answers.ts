@@ -9,6 +9,8 @@ type FactOf<Type extends Fact['type']> = Extract<Fact, { type: Type }>
 export class Answers {
   readonly #truth: Truth
   readonly #answers = new Map<string, Answer>()
+  /** Refused by a gateway whose log has been restored since: it may not know of that. */
+  readonly #refusedBefore = new Set<string>()
 
   constructor(truth: Truth) {
     this.#truth = truth
@@ -19,9 +21,21 @@ export class Answers {
     return this.#answers.get(id)?.type === 'accepted'
   }
 
+  /** A log was restored: what it does not hold is judged anew, and so is what it has refused since the copy. */
+  restored(): void {
+    for (const [id, { type }] of this.#answers) {
+      if (this.#truth.place(id)) continue
+      this.#answers.delete(id)
+      if (type === 'refused') this.#refusedBefore.add(id)
+    }
+  }
+
   /** A verdict left the gateway. */
   answered({ log, id, answer }: FactOf<'answered'>): void {
     const before = this.#answers.get(id)
+    // The app may have dealt with what a service said of it, and not with this.
+    const isNew = answer.type === 'refused' && !before && this.#truth.wasAccepted(id)
+    if (isNew) this.#truth.appended(id).isResolved = false
     if (before && JSON.stringify(before) !== JSON.stringify(answer)) {
       fail('I8', `${id}: first ${JSON.stringify(before)}, then ${JSON.stringify(answer)}.`)
     }
@@ -41,7 +55,8 @@ export class Answers {
   /** What the app learns is what the gateway said: an accepted event’s own place, or a refusal there was. */
   told({ id, answer }: FactOf<'told'>): void {
     const place = this.#truth.place(id)
-    if (answer.type === 'accepted' && place?.position !== answer.position) {
+    const isBefore = this.#truth.wasAt(id, answer.position ?? 0)
+    if (answer.type === 'accepted' && place?.position !== answer.position && !isBefore) {
       fail(
         'I8',
         `The app is told that ${id} is at ${answer.position}, and it is at ${place?.position}.`,
@@ -64,7 +79,7 @@ export class Answers {
 
   /** Refused is what the gateway has refused, and what rests on an event that never comes. */
   mayBeRefused(id: string): boolean {
-    if (this.#answers.get(id)?.type === 'refused') return true
+    if (this.#answers.get(id)?.type === 'refused' || this.#refusedBefore.has(id)) return true
     const { after } = this.#truth.appended(id).ground
     return after !== undefined && this.#isGone(after)
   }

@@ -62,6 +62,8 @@ export class BrokerHost {
   faults: BrokerFaults
   /** Nothing gets through. */
   isDown = false
+  /** The epochs of logs that are lost: what those have published is not handed to a gateway any more. */
+  readonly lostEpochs = new Set<string>()
   /** Somebody has deleted the topic. */
   isMissing = false
   readonly #options: BrokerHostOptions
@@ -193,13 +195,19 @@ export class BrokerHost {
         }
         const again = repeats.shift()
         const taken = again ? [again] : await inner.receive(max, waitMs)
-        return taken.map((message) => {
-          // The count that a broker tells is not to be relied on.
-          const told = { ...message, deliveries: random.chance(0.5) ? 1 : message.deliveries }
-          originals.set(told, message)
-          if (!isIngest) this.#tellHanded(message)
-          return told
-        })
+        const isLost = ({ attributes }: Received) =>
+          isIngest && this.lostEpochs.has(String(attributes['epoch']))
+        for (const message of taken.filter(isLost))
+          await inner.settle(message, { type: 'complete' })
+        return taken
+          .filter((message) => !isLost(message))
+          .map((message) => {
+            // The count that a broker tells is not to be relied on.
+            const told = { ...message, deliveries: random.chance(0.5) ? 1 : message.deliveries }
+            originals.set(told, message)
+            if (!isIngest) this.#tellHanded(message)
+            return told
+          })
       },
       settle: async (message, settlement) => {
         const original = originals.get(message) ?? message

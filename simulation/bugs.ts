@@ -5,6 +5,7 @@
 import { busBugs } from './bus-bugs.ts'
 import { clientBugs } from './client-bugs.ts'
 import { type Bug, one } from './plant-bug.ts'
+import { restoreBugs } from './restore-bugs.ts'
 
 /** Those of links, gateways and logs. */
 const coreBugs: readonly Bug[] = [
@@ -196,4 +197,4 @@ const coreBugs: readonly Bug[] = [
 ]
 
 /** All of them. */
-export const bugs: readonly Bug[] = [...coreBugs, ...clientBugs, ...busBugs]
+export const bugs: readonly Bug[] = [...coreBugs, ...clientBugs, ...busBugs, ...restoreBugs]

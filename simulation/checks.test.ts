@@ -89,6 +89,11 @@ const relayed = (upTo: number, ...parked: string[]): Fact => ({
   upTo,
   parked,
 })
+const restored = (...lines: string[]): Fact => ({
+  type: 'restored',
+  logs: [{ log, lines, relayed: 0 }],
+})
+const rewound = (upTo: number): Fact => ({ type: 'rewound', device: 'd1', log, upTo })
 const reply = (id: string) => claim(id, 's', 9, `,"causationId":"${a}"`)
 const replied = (id: string): Fact => ({ type: 'replied', service: 'svc', line: reply(id) })
 const replyEntry = (position: number, id: string) =>
@@ -109,7 +114,33 @@ const one = entry(1, a)
 const two = entry(2, b)
 const both = [...each(a, b), committed(one, two)]
 
+/** Both are accepted and on their device, and then the log is restored without the second, which is offered again. */
+const lost = [...both, answered(b, accepted(2)), applied(0, a, b), restored(one)]
+const offered = [...lost, rewound(1), device([b])]
+
 const good: Readonly<Record<string, readonly Fact[]>> = {
+  'what a restore has lost comes back': [
+    ...offered,
+    committed(two),
+    answered(b, accepted(2)),
+    told(b, 2),
+    applied(1, b),
+    device([], [], { position: 2, ids: [a, b] }),
+  ],
+  'what a restore has lost comes back behind what is new': [
+    ...offered,
+    appended(claim(c, 't')),
+    committed(entry(2, c, { revision: 1, line: claim(c, 't') }), entry(3, b, { revision: 2 })),
+    answered(b, accepted(3, 2)),
+    told(b, 2),
+    applied(1, c, b),
+    device([], [], { position: 3, ids: [a, c, b] }),
+  ],
+  'a device that has not heard of a restore': [
+    ...lost,
+    device([], [], { position: 2, ids: [a, b] }),
+  ],
+  'what a restore has lost is refused now': [...offered, answered(b, refused), device([], [b])],
   'an event goes all the way': [
     appended(claim(a)),
     promised(a),
@@ -164,6 +195,35 @@ for (const [title, facts] of Object.entries(good)) {
 }
 
 const bad: readonly (readonly [Invariant, string, readonly Fact[]])[] = [
+  ['I4', 'a restored log was never what it is', [...both, restored(two)]],
+  ['I14', 'what a restore has lost is not offered again', [...lost, rewound(1), device([])]],
+  [
+    'I10',
+    'what a restore has lost is not offered again, and the app was told that it is saved',
+    [...each(a), promised(a), committed(one), applied(0, a), restored(), rewound(0), device([])],
+  ],
+  ['I9', 'it is offered again, and there all the same', [...lost, device([b])]],
+  ['I3', 'entries stay that were taken back', [...offered, applied(2, b)]],
+  [
+    'I3',
+    'a device goes on behind entries that a restored log does not have',
+    [
+      ...lost,
+      appended(claim(c, 't')),
+      committed(entry(2, c, { revision: 1, line: claim(c, 't') }), entry(3, b, { revision: 2 })),
+      applied(2, b),
+    ],
+  ],
+  [
+    'I5',
+    'what is offered again comes behind what was appended since',
+    [...offered, appended(claim(c)), committed(entry(2, c), entry(3, b))],
+  ],
+  [
+    'I16',
+    'what comes back is not published again',
+    [...both, published(a), published(b), relayed(2), restored(), committed(one), relayed(1)],
+  ],
   ['I1', 'an answer before the commit', [appended(claim(a)), answered(a, accepted(1))]],
   ['I1', 'an answer with another’s position', [...both, answered(a, accepted(2))]],
   [

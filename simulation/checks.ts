@@ -49,7 +49,11 @@ export class Judge {
   see(fact: Fact): void {
     switch (fact.type) {
       case 'appended':
-        return this.#truth.append(fact, (id) => this.#answers.conflictOf(id))
+        return this.#truth.append(
+          fact,
+          (id) => this.#answers.conflictOf(id),
+          this.#holdings.known(fact.device, fact.log),
+        )
       case 'promised':
         return fact.events.forEach(({ id, data }) => this.#truth.promise(id, data))
       case 'left':
@@ -67,12 +71,19 @@ export class Judge {
         return this.#truth.commit(fact.log, fact.lines)
       case 'reread':
         return this.#seeReread(fact.log, fact.lines)
+      case 'barred':
+        return this.#truth.bar(fact.device)
+      case 'restored':
+        fact.logs.forEach((each) => this.#truth.restore(each))
+        return this.#answers.restored()
       case 'answered':
         return this.#answers.answered(fact)
       case 'delivered':
         return this.#seeDelivered(fact)
       case 'applied':
         return this.#holdings.applied(fact)
+      case 'rewound':
+        return this.#holdings.rewound(fact)
       case 'device':
         return this.#holdings.held(fact)
       case 'published':
@@ -82,7 +93,7 @@ export class Judge {
       case 'told':
         return this.#answers.told(fact)
       case 'settled':
-        if (!this.#truth.place(fact.id)) fail('I15', `${fact.id} was settled and is in no log.`)
+        if (!this.#truth.isSafe(fact.id)) fail('I15', `${fact.id} was settled and is in no log.`)
         return
       default:
         return this.#seeService(fact)
@@ -117,10 +128,18 @@ export class Judge {
     if (isForgotten && log !== logKey(inventoryLog)) return undefined
     if (place) return { type: 'accepted', position: place.position }
     if (left) return { type: left }
-    return isResolved || isForgotten ? undefined : { type: 'refused' }
+    if (isResolved || isForgotten) return undefined
+    // Of what a restore has lost of a log that it does not read, it has not heard, and nobody has.
+    if (log !== logKey(inventoryLog) && this.#truth.wasAccepted(id)) return undefined
+    return { type: 'refused' }
   }
 
-  /** How far a device is in a log. */
+  /** The entries of a log that a device holds: where it has not heard of a restore yet, those that there were. */
+  entriesOn(device: string, log: LogName): readonly ReadEntry[] {
+    return this.#holdings.entries(device, log)
+  }
+
+  /** How far a device is in a log, with entries that the log has today. */
   position(device: string, log: LogName): number {
     return this.#holdings.position(device, log)
   }
@@ -147,13 +166,9 @@ export class Judge {
       )?.event.id
   }
 
-  /** The first event that a service has parked, and whose author no log tells of it. */
-  untold(log: LogName): string | undefined {
-    const letters = this.#truth
-      .log(log)
-      .entries.filter(({ event }) => event.type === 'tidemark.DeadLettered')
-    const told = new Set(letters.map(({ event }) => event.causationId))
-    return [...this.#effects.parked].find((id) => !told.has(id))
+  /** The first event that a service has parked, and whose author no log has ever told of it. */
+  untold(): string | undefined {
+    return [...this.#effects.parked].find((id) => !this.#truth.wasSetAside(id))
   }
 
   #seeService(fact: ServiceFact): void {

@@ -57,11 +57,16 @@ export class Decisions {
   }
 
   /** A log holds this. `batch` is what it was appended with. */
-  commit(entry: ReadEntry, batch: readonly string[], ground: Ground, isAccepted: IsAccepted): void {
+  commit(
+    entry: ReadEntry,
+    batch: readonly string[],
+    ground: Ground,
+    { isAccepted, isOfToday }: Held,
+  ): void {
     const { event, revision } = entry
     const { after, expectedRevision } = ground
     this.#checkOnce(event, batch)
-    this.#checkLevel(event)
+    this.#checkLevel(event, isOfToday)
     if (event.id !== batch[0]) return
     if (after !== undefined && !isAccepted(after)) {
       fail('I7', `${event.id} is accepted, and ${after}, which it rests on, is not.`)
@@ -69,6 +74,19 @@ export class Decisions {
     if (expectedRevision !== undefined && revision !== expectedRevision + 1) {
       fail('I7', `${event.id} was decided on ${expectedRevision} and has become ${revision}.`)
     }
+  }
+
+  /** A log that was restored holds this again: it was decided long ago, and comes back as a fact. */
+  comeBack(event: ReadEvent, batch: readonly string[]): void {
+    this.#checkOnce(event, batch)
+    this.#move(event, 1)
+  }
+
+  /** A log was restored without this. */
+  takeBack(event: ReadEvent): void {
+    const command = commandOf(event)
+    if (command !== undefined) this.#accepted.delete(command)
+    this.#move(event, -1)
   }
 
   /** A command may be decided many times, and is accepted as one of them. */
@@ -82,18 +100,33 @@ export class Decisions {
     this.#accepted.set(command, first)
   }
 
-  /** All who write to a shelf decide on its level, so it is never less than nothing. */
-  #checkLevel({ stream, type, data, id }: ReadEvent): void {
-    if (!stream.startsWith(shelfPrefix)) return
+  /** All who write to a shelf decide on its level, so nobody takes more than there is. */
+  #checkLevel(event: ReadEvent, isOfToday: boolean): void {
+    const { stream, type, id } = event
+    const level = this.#move(event, 1)
+    // What comes back after a restore may leave less than nothing until the rest of it is there. And what was
+    // decided before it may meet the revision that it expects, where others have come in the place of what was lost.
+    if (level < 0 && type === 'Taken' && isOfToday)
+      fail('I22', `${id} leaves ${stream} at ${level}.`)
+  }
+
+  /** The level of a shelf, after what an event does to it was done or undone. */
+  #move({ stream, type, data }: ReadEvent, sign: 1 | -1): number {
+    if (!stream.startsWith(shelfPrefix)) return 0
     const { quantity } = data as Amount
     const change = type === 'Stocked' ? quantity : type === 'Taken' ? -quantity : 0
-    const level = (this.#levels.get(stream) ?? 0) + change
-    if (level < 0) fail('I22', `${id} leaves ${stream} at ${level}.`)
+    const level = (this.#levels.get(stream) ?? 0) + change * sign
     this.#levels.set(stream, level)
+    return level
   }
 }
 
-type IsAccepted = (id: string) => boolean
+/** What is known of a log when it takes a decision. */
+interface Held {
+  readonly isAccepted: (id: string) => boolean
+  /** It was decided on entries of the log as it is, and not as it was until a restore. */
+  readonly isOfToday: boolean
+}
 
 /** Commands are known by the correlation that the app gives them. */
 export const commandPrefix = 'command-'

@@ -121,6 +121,11 @@ export class DeviceDisk {
         const tell = () => this.#tellResolved(ids)
         return this.arm.do(life, this.#transaction(run, 'relaxed', { resolved: ids }, tell))
       },
+      rewind: (log, from, to, offered) => {
+        const run = (image: Store) => image.rewind(log, from, to, offered)
+        const tell = (isDone: boolean) => isDone && this.#tellRewound(log, to.position, offered)
+        return this.arm.do(life, this.#transaction(run, 'relaxed', {}, tell))
+      },
       // What has been folded can be folded again, and is nothing that the history needs to hear of.
       writeStates: (to, after, rows) => {
         const run = (image: Store) => image.writeStates(to, after, rows)
@@ -274,6 +279,14 @@ export class DeviceDisk {
   #tellResolved(ids: readonly EventId[]): void {
     const { history, device } = this.#options
     if (ids.length > 0) history.state({ type: 'resolved', device, ids })
+  }
+
+  #tellRewound(log: LogName, upTo: Position, offered: readonly Batch[]): void {
+    const { history, device } = this.#options
+    const ids = offered.flatMap(({ lines }) => lines.map(idOf))
+    history.note(`${device} goes back to ${upTo} of ${logKey(log)} and offers again ${ids.join()}`)
+    history.count('offered again', ids.length)
+    history.state({ type: 'rewound', device, log, upTo })
   }
 
   #tellApplied(pages: readonly Page[]): void {

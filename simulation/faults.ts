@@ -65,6 +65,20 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     if (device.tabs.length > 1)
       device.tabs[0]?.life.freezeUntil(world.now + random.exponential(30_000))
   },
+  tabAway: ({ devices, world }, random) => {
+    const device = random.pick(devices)
+    if (!hasTabs(device)) return
+    const tab = random.pick(device.tabs)
+    const ms = random.exponential(30_000)
+    device.hints.putAway(tab.life, ms)
+    // Of the pages that are kept for the way back, most are thrown away.
+    if (!random.chance(0.3)) return
+    world.after(ms, () => {
+      if (tab.life.isOver) return
+      device.crash(tab)
+      reopenLater(world, random, device)
+    })
+  },
   partition: ({ devices, network, world }, random) => {
     const { name } = random.chance(0.8) ? random.pick(devices) : { name: 'gateway' }
     network.cut(name, random.pick(['both', 'both', 'in', 'out']))
@@ -108,6 +122,8 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
   serviceFreeze: ({ installation, world }, random) =>
     installation.freezeService(world.now + random.exponential(8_000)),
   redrive: ({ installation }) => installation.redrive('all'),
+  logRestore: ({ installation }, random) => installation.restoreLog(random.exponential(30_000)),
+  logLoss: ({ installation }) => installation.restoreLog(),
   hint: ({ devices }, random) => random.pick(devices).hints.hint(),
   offlineSwitch: ({ devices, world }, random) => {
     const device = random.pick(devices)

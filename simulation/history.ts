@@ -57,6 +57,10 @@ export type Fact =
   | { readonly type: 'committed'; readonly log: LogName; readonly lines: readonly string[] }
   /** All of a log as it is read anew, from the first entry on. */
   | { readonly type: 'reread'; readonly log: LogName; readonly lines: readonly string[] }
+  /** A copy has taken the place of the logs that had entries. */
+  | { readonly type: 'restored'; readonly logs: readonly RestoredLog[] }
+  /** A device was told that it may not read: it hears nothing of a restore, and submits all the same. */
+  | { readonly type: 'barred'; readonly device: string }
   /** A verdict left the gateway. */
   | {
       readonly type: 'answered'
@@ -89,6 +93,13 @@ export type Fact =
       readonly after: number
       readonly upTo: number
       readonly ids: readonly string[]
+    }
+  /** A device's transaction that takes back the entries after a position has committed. */
+  | {
+      readonly type: 'rewound'
+      readonly device: string
+      readonly log: LogName
+      readonly upTo: number
     }
   /** Everything a device holds, read in one go. */
   | {
@@ -145,6 +156,13 @@ export type Fact =
   /** A saga has ended: that has committed. */
   | { readonly type: 'ended'; readonly saga: string; readonly outcome: string }
 
+/** A log as a copy holds it, and how far a relay had brought it then. */
+export interface RestoredLog {
+  readonly log: LogName
+  readonly lines: readonly string[]
+  readonly relayed: number
+}
+
 /** A log as a device holds it. */
 export interface DeviceLog {
   readonly log: LogName
@@ -188,8 +206,8 @@ export class History {
   }
 
   /** Counts what happens, to show that it does. */
-  count(what: string): void {
-    this.counts[what] = (this.counts[what] ?? 0) + 1
+  count(what: string, times = 1): void {
+    this.counts[what] = (this.counts[what] ?? 0) + times
   }
 
   /** Keeps the first thing that went wrong. */

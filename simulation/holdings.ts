@@ -3,14 +3,22 @@ import { type LogName, logKey } from '@tidemark/shared'
 import type { Answers } from './answers.ts'
 import type { DeviceLog, Fact } from './history.ts'
 import { fail } from './invariants.ts'
+import { isPrefix, type Known } from './known.ts'
+import type { ReadEntry } from './lines.ts'
 import type { Truth } from './truth.ts'
 
 type FactOf<Type extends Fact['type']> = Extract<Fact, { type: Type }>
 type Listed = FactOf<'device'>['refused']
 
+/** How far a device is in a log, and which it is: the one that there is, or one that was until a restore. */
+interface Standing {
+  readonly known: Known
+  readonly position: number
+}
+
 interface Device {
-  /** How far it is in each log. */
-  readonly positions: Map<string, number>
+  /** By log. */
+  readonly standings: Map<string, Standing>
   pending: ReadonlySet<string>
   refused: ReadonlySet<string>
   /** Its own events that the entries on it say a service has set aside. */
@@ -36,49 +44,94 @@ export class Holdings {
     return [...this.#device(device).pending]
   }
 
-  /** How far a device is in a log. */
+  /** How far a device is in a log, with entries that the log has today. */
   position(device: string, log: LogName): number {
-    return this.#device(device).positions.get(logKey(log)) ?? 0
+    const { known, position } = this.#standing(device, log)
+    return isPrefix(known, position, this.#truth.log(log)) ? position : 0
+  }
+
+  /** The log that a device holds entries of: the one that there is, or one that was until a restore. */
+  known(device: string, log: LogName): Known {
+    return this.#standing(device, log).known
+  }
+
+  /** The entries of a log that a device holds. */
+  entries(device: string, log: LogName): readonly ReadEntry[] {
+    const { known, position } = this.#standing(device, log)
+    return known.entries.slice(0, position)
   }
 
   /** A device has moved its cursor. */
   applied(fact: FactOf<'applied'>): void {
     const { device, log, after, upTo, ids } = fact
-    const { positions } = this.#device(device)
-    const position = positions.get(logKey(log)) ?? 0
+    const { standings } = this.#device(device)
+    const { known: before, position } = this.#standing(device, log)
     if (after !== position)
       fail('I3', `${device} applies after ${after} and stands at ${position}.`)
-    this.#checkHeld(device, log, ids, after, upTo)
-    positions.set(logKey(log), upTo)
-    this.#owe(device, log, after, upTo)
+    if (ids.length !== upTo - after) {
+      fail('I3', `${device} applies ${ids.length} entries for ${after}…${upTo}.`)
+    }
+    const isCommon = (known: Known) => isPrefix(before, position, known)
+    const known = this.#findHeld(device, log, ids, after, isCommon)
+    standings.set(logKey(log), { known, position: upTo })
+    this.#owe(device, known, after, upTo)
   }
 
-  /** What a service has set aside enters its author's list with the entry that says so. */
-  #owe(device: string, log: LogName, after: number, upTo: number): void {
-    const own = new Set(this.#truth.appendedBy(device))
-    for (const { event } of this.#truth.log(log).entries.slice(after, upTo)) {
+  /** A device has taken entries back. */
+  rewound({ device, log, upTo }: FactOf<'rewound'>): void {
+    const { known, position } = this.#standing(device, log)
+    if (upTo > position) fail('I3', `${device} goes back to ${upTo} and stands at ${position}.`)
+    const { standings, letters } = this.#device(device)
+    standings.set(logKey(log), { known, position: upTo })
+    // What says that a service has set something aside is read anew, also where the app has dealt with that.
+    for (const { event } of known.entries.slice(upTo, position)) {
       const { type, causationId: id = '' } = event
-      if (type === 'tidemark.DeadLettered' && own.has(id)) this.#device(device).letters.add(id)
+      if (type !== 'tidemark.DeadLettered' || !this.#isOwn(device, id)) continue
+      letters.delete(id)
+      this.#truth.appended(id).isResolved = false
     }
   }
 
-  #checkHeld(
+  #isOwn(device: string, id: string): boolean {
+    return this.#truth.appendedBy(device).includes(id)
+  }
+
+  #standing(device: string, log: LogName): Standing {
+    const found = this.#device(device).standings.get(logKey(log))
+    return found ?? { known: this.#truth.log(log), position: 0 }
+  }
+
+  /** What a service has set aside enters its author's list with the entry that says so. */
+  #owe(device: string, { entries }: Known, after: number, upTo: number): void {
+    for (const { event } of entries.slice(after, upTo)) {
+      const { type, causationId: id = '' } = event
+      const isOwed = type === 'tidemark.DeadLettered' && this.#isOwn(device, id)
+      if (isOwed) this.#device(device).letters.add(id)
+    }
+  }
+
+  /** The log that has these entries after a position: the one there is, or one that there was. */
+  #findHeld(
     device: string,
     log: LogName,
     ids: readonly string[],
     after: number,
-    upTo: number,
-  ): void {
-    const { entries } = this.#truth.log(log)
-    const truth = entries.slice(after, upTo).map(({ event }) => event.id)
-    if (truth.length === upTo - after && truth.join() === ids.join()) return
+    mayBe: (known: Known) => boolean,
+  ): Known {
+    const current = this.#truth.log(log)
+    const all = [current, ...current.past.toReversed()]
+    const held = all.find(
+      (known) => ids.every((id, at) => known.positions.get(id) === after + at + 1) && mayBe(known),
+    )
+    if (held) return held
+    const truth = current.entries.slice(after).map(({ event }) => event.id)
     const at = ids.findIndex((id, index) => id !== truth[index])
     const place = this.#truth.place(ids[at] ?? '')
     const isKnownElsewhere = at >= 0 && place !== undefined && place.log !== logKey(log)
-    fail(
+    return fail(
       isKnownElsewhere ? 'I4' : 'I3',
-      `${device} holds ${ids.length} entries of ${logKey(log)} for ${after}…${upTo}, ` +
-        `and the log ${truth.length}; they differ at ${at < 0 ? 'the end' : after + at + 1}.`,
+      `${device} holds ${ids.length} entries of ${logKey(log)} after ${after}, and the log ${truth.length}; ` +
+        `they differ at ${at < 0 ? 'the end, or before' : after + at + 1}.`,
     )
   }
 
@@ -117,19 +170,25 @@ export class Holdings {
   }
 
   #seeHeld(device: string, { log, position, ids }: DeviceLog): void {
-    this.#checkHeld(device, log, ids, 0, position)
-    const known = this.#device(device)
-    known.positions.set(logKey(log), position)
-    known.letters.clear()
-    this.#owe(device, log, 0, position)
+    if (ids.length !== position) {
+      fail(
+        'I3',
+        `${device} holds ${ids.length} entries of ${logKey(log)} and stands at ${position}.`,
+      )
+    }
+    const { standings, letters } = this.#device(device)
+    const known = this.#findHeld(device, log, ids, 0, () => true)
+    standings.set(logKey(log), { known, position })
+    letters.clear()
+    this.#owe(device, known, 0, position)
   }
 
   /** The law of conservation: an event is in one place, and there is no other way out of the outbox. */
-  #checkKept(device: string, { pending, refused, positions }: Device, id: string): void {
+  #checkKept(device: string, { pending, refused, standings }: Device, id: string): void {
     const { log, isForgotten, isPromised, left, isResolved } = this.#truth.appended(id)
-    const place = this.#truth.place(id)
-    const isApplied = place !== undefined && (positions.get(place.log) ?? 0) >= place.position
-    const isReader = positions.has(log)
+    const standing = standings.get(log)
+    const isApplied = (standing?.known.positions.get(id) ?? Infinity) <= (standing?.position ?? 0)
+    const wasAccepted = this.#truth.wasAccepted(id)
     if (left) {
       const also = pending.has(id) ? 'pending' : refused.has(id) ? 'refused' : undefined
       if (also) fail('I14', `${id} is ${left} and ${also} on ${device}.`)
@@ -140,16 +199,18 @@ export class Holdings {
       if (isApplied) fail('I9', `${id} is pending and applied on ${device}: it shows twice.`)
       return
     }
-    if (refused.has(id) || isForgotten || (isResolved && !place)) return
-    if (place ? isReader && !isApplied : true) {
-      const invariant = place && isPromised ? 'I10' : 'I14'
+    // What was lost in a restore may have been refused since, and that been dealt with.
+    const isDone = isResolved && !this.#truth.place(id) && this.#answers.mayBeRefused(id)
+    if (refused.has(id) || isForgotten || isDone) return
+    if (wasAccepted ? standing && !isApplied : true) {
+      const invariant = wasAccepted && isPromised ? 'I10' : 'I14'
       fail(invariant, `${id} is neither pending nor applied nor refused on ${device}.`)
     }
   }
 
   #device(device: string): Device {
     const known = this.#devices.get(device) ?? {
-      positions: new Map<string, number>(),
+      standings: new Map<string, Standing>(),
       pending: new Set<string>(),
       refused: new Set<string>(),
       letters: new Set<string>(),

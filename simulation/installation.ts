@@ -124,6 +124,21 @@ export class Installation {
     this.#restart()
   }
 
+  /**
+   * Somebody stops the gateways and puts a copy of the log that was made so many ms ago in its place; or,
+   * without one, they start on nothing. What the lost log has published would come back then as what another
+   * gateway says, for nothing tells the two apart: whoever loses a log empties its subscription.
+   */
+  async restoreLog(ageMs?: number): Promise<void> {
+    this.#options.history.note(
+      ageMs === undefined ? 'the log is lost' : `the log is restored from ${ageMs} ms ago`,
+    )
+    for (const running of this.#running.values()) this.#endGateway(running)
+    if (ageMs === undefined) this.broker.lostEpochs.add(this.disk.epoch)
+    await this.disk.restore(ageMs)
+    this.#restart()
+  }
+
   /** Asks a gateway to go, as a deployment does. */
   stopGateway(): void {
     const running = this.#pickRunning()
@@ -195,13 +210,13 @@ export class Installation {
   }
 
   /** The memory log, or for some seeds the real thing in a real file. */
-  #chooseLog({ log }: Options): (system: System) => Log {
+  #chooseLog({ log }: Options): (system: System, file: number) => Log {
     if (log === 'memory') return (system) => memoryLog({ system })
     const folder = mkdtempSync(
       join(existsSync(sharedMemory) ? sharedMemory : tmpdir(), 'tidemark-'),
     )
     this.#folder = folder
-    return (system) => sqliteLog(join(folder, 'log.db'), { system })
+    return (system, file) => sqliteLog(join(folder, `log-${file}.db`), { system })
   }
 
   #restart(): void {
@@ -268,7 +283,11 @@ export class Installation {
   }
 
   #authorize({ action, topic, principal }: Access): Permission {
-    if (action === 'read') return this.forbidden.has(principal.author) ? 'refuse' : 'allow'
+    if (action === 'read') {
+      if (!this.forbidden.has(principal.author)) return 'allow'
+      this.#options.history.state({ type: 'barred', device: principal.author })
+      return 'refuse'
+    }
     if (this.refused.has(principal.author)) return 'refuse'
     return this.held.has(topic) ? 'hold' : 'allow'
   }

@@ -27,8 +27,8 @@ export interface LivenessOptions {
   readonly history: History
 }
 
-/** A link that can move has to, within this time. */
-const wedgedMs = 30_000
+/** A link that can move has to, within this time: after 30 s without an answer, at the next look, a client gives it up. */
+const wedgedMs = 40_000
 /** An append on an idle link is on its way within this time. */
 const wakeMs = 1_000
 /** What is appended on links that are alive has come together within this time. */
@@ -189,7 +189,7 @@ export class Liveness {
     const elsewhere = new Set([...orders.aside(), ...broker.deadLetters()])
     const undone = judge.undone(inventoryLog, (id) => elsewhere.has(id))
     if (undone) return new Violation('I15', `${undone} is neither done nor waits for a person.`)
-    const untold = judge.untold(inventoryLog)
+    const untold = judge.untold()
     return untold ? new Violation('I15', `Nobody is told that ${untold} is parked.`) : undefined
   }
 

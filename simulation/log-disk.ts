@@ -14,9 +14,9 @@ import {
   TidemarkError,
 } from '@tidemark/shared'
 import { DiskArm, type DiskFaults, type Operation } from './disk.ts'
-import type { History } from './history.ts'
+import type { History, RestoredLog } from './history.ts'
 import type { Random } from './random.ts'
-import { type Life, Machine, type World } from './world.ts'
+import { type Life, Machine, startOfTime, type World } from './world.ts'
 
 /** What the gateway's disk is made of. */
 export interface LogDiskOptions {
@@ -24,7 +24,8 @@ export interface LogDiskOptions {
   readonly random: Random
   readonly history: History
   readonly faults: DiskFaults
-  readonly createImage: (system: System) => Log
+  /** Opens an image; where it is a real file, it has this number among all that were put in its place. */
+  readonly createImage: (system: System, file: number) => Log
   /** Of hints that somebody has appended: they never come. */
   readonly deafShare: number
   /** Opens what is on a real disk anew after a crash. Left out, the image itself is what survives. */
@@ -33,6 +34,7 @@ export interface LogDiskOptions {
   readonly liesMs?: number
 }
 
+/** A transaction as it was asked for, so that an image can be made as it was at any time. */
 interface Written {
   readonly at: number
   readonly run: (image: Log) => Promise<unknown>
@@ -50,12 +52,25 @@ export class LogDisk {
   readonly #told = new Map<string, Position>()
   #written: Written[] = []
   readonly #dead: Log[] = []
+  /** What the image is opened with. Its epochs are all that it draws: a copy has that of its original. */
+  readonly #system: System
+  #epoch: string
+  /** When what is made again was done. */
+  #replayedAt: number | undefined
+  #files = 0
   #image: Log
 
   constructor(options: LogDiskOptions) {
     this.#options = options
     this.arm = new DiskArm(options.world, options.random, options.faults)
-    this.#image = options.createImage(this.#machine.begin(options.world).system)
+    const { system } = this.#machine.begin(options.world)
+    this.#epoch = system.uuid()
+    this.#system = {
+      ...system,
+      now: () => Math.floor(startOfTime + (this.#replayedAt ?? options.world.now)),
+      uuid: () => this.#epoch,
+    }
+    this.#image = options.createImage(this.#system, this.#files)
   }
 
   /** The log as a gateway sees it. */
@@ -90,6 +105,11 @@ export class LogDisk {
     }
   }
 
+  /** Of which log the image is. */
+  get epoch(): string {
+    return this.#epoch
+  }
+
   /** Reads all of it anew, and tells the history: after a crash, and in the end. */
   async reread(): Promise<void> {
     for (const log of await this.#image.logs()) {
@@ -103,18 +123,44 @@ export class LogDisk {
   async crash(): Promise<void> {
     if (this.#options.isReopened) return this.#reopen()
     if (this.#written.every(({ isSafe }) => isSafe)) return
-    this.#written = this.#written.slice(
-      0,
-      this.#written.findIndex(({ isSafe }) => !isSafe),
-    )
-    const world = this.#options.world
-    const now = world.now
-    this.#image = this.#options.createImage(new Machine('log').begin(world).system)
-    for (const { at, run } of this.#written) {
-      world.now = at
+    const unsafe = this.#written.findIndex(({ isSafe }) => !isSafe)
+    await this.#remake(this.#written.slice(0, unsafe))
+  }
+
+  /**
+   * While no gateway runs, somebody puts a copy in the place of what is there, made so many ms ago; or an
+   * empty file, which is another log.
+   */
+  async restore(ageMs?: number): Promise<void> {
+    const { world, history } = this.#options
+    // What was on its way to the disk is not done any more.
+    this.arm.cutPower()
+    const logs = await this.#image.logs()
+    const isCopied = ({ at }: Written) => ageMs !== undefined && at <= world.now - ageMs
+    if (ageMs === undefined) this.#epoch = this.#machine.begin(world).system.uuid()
+    this.#files += 1
+    await this.#remake(this.#written.filter(isCopied))
+    const restored: RestoredLog[] = []
+    for (const log of logs) {
+      const { lines, upTo } = await this.#linesAfter(log, 0 as Position)
+      const { cursor } = await this.#image.relayed(log)
+      history.note(`${logKey(log)} is back at ${upTo}, relayed up to ${cursor}`)
+      restored.push({ log, lines, relayed: cursor })
+      this.#told.set(logKey(log), upTo)
+    }
+    history.state({ type: 'restored', logs: restored })
+  }
+
+  /** Makes a new image that holds these transactions, as if nothing else had ever been written. */
+  async #remake(written: readonly Written[]): Promise<void> {
+    this.#dead.push(this.#image)
+    this.#written = [...written]
+    this.#image = this.#options.createImage(this.#system, this.#files)
+    for (const { at, run } of written) {
+      this.#replayedAt = at
       await run(this.#image)
     }
-    world.now = now
+    this.#replayedAt = undefined
   }
 
   /** Lets go of what is on a real disk. */
@@ -124,9 +170,8 @@ export class LogDisk {
 
   /** Nobody closes a database that was killed; the next one finds its file and its write-ahead log as they are. */
   #reopen(): void {
-    const { world, createImage } = this.#options
     this.#dead.push(this.#image)
-    this.#image = createImage(this.#machine.begin(world).system)
+    this.#image = this.#options.createImage(this.#system, this.#files)
   }
 
   #listen(life: Life, heard: (logs: readonly LogName[]) => void): () => void {
@@ -145,11 +190,11 @@ export class LogDisk {
       run: async () => {
         const written: Written = { at: world.now, run, isSafe: liesMs === 0 }
         const value = await run(this.#image)
+        this.#written.push(written)
         if (liesMs === 0) {
           await then()
           return value
         }
-        this.#written.push(written)
         world.after(liesMs, () => {
           if (!this.#written.includes(written)) return
           written.isSafe = true

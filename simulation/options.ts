@@ -51,6 +51,12 @@ export interface Rates {
   readonly hint: number
   readonly serviceFreeze: number
   readonly redrive: number
+  /** A browser puts a tab away, and tells it. */
+  readonly tabAway: number
+  /** The log comes back as an older copy. */
+  readonly logRestore: number
+  /** The log comes back as an empty file. */
+  readonly logLoss: number
 }
 
 /** What the answering service is like. */
@@ -137,6 +143,9 @@ function drawRates(random: Random, mildness: number): Rates {
     hint: rate(minute),
     serviceFreeze: rate(3 * minute, 0.3),
     redrive: rate(2 * minute),
+    tabAway: rate(2 * minute, 0.4),
+    logRestore: rate(4 * minute, 0.3),
+    logLoss: rate(8 * minute, 0.15),
   }
 }
 

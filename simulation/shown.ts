@@ -41,7 +41,7 @@ export async function compareShown(judge: Judge, device: Device, tab: Tab): Prom
   if (!isStill()) return 'unsure'
   const { rows, refused, logs } = await disk.read()
   const position = logs[0]?.cursor?.position ?? 0
-  const confirmed = judge.entries(inventoryLog).slice(0, position)
+  const confirmed = judge.entriesOn(device.name, inventoryLog).slice(0, position)
   const pending = rows.filter(({ topic }) => topic === inventory.name)
   const events = [
     ...confirmed.map(({ event }) => event),

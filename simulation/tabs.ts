@@ -134,9 +134,12 @@ export class DeviceBroadcast {
   }
 }
 
-/** What the operating system says of the network. It may be wrong, and it may say nothing. */
+/** What the operating system says of the network, which may be wrong; and the browser, of the pages that it puts away. */
 export class DeviceHints {
   readonly #ears = new Set<{ readonly life: Life; readonly hinted: () => void }>()
+  /** By tab: who is told when it is put away. */
+  readonly #pages = new Map<Life, (isAway: boolean) => void>()
+  readonly #away = new Set<Life>()
   readonly #world: World
 
   constructor(world: World) {
@@ -151,8 +154,30 @@ export class DeviceHints {
         this.#ears.add(ear)
         return () => void this.#ears.delete(ear)
       },
-      isSeen: () => true,
+      isSeen: () => !this.#away.has(life),
+      onAway: (told) => {
+        this.#pages.set(life, told)
+        return () => void this.#pages.delete(life)
+      },
     }
+  }
+
+  /** The browser freezes a page, or keeps it for the way back, and says so before and after. */
+  putAway(life: Life, ms: number): void {
+    // One that sleeps already hears nothing.
+    if (Math.max(life.frozenUntil, life.machine.frozenUntil) > this.#world.now) return
+    this.#world.after(0, () => this.#tellAway(life, ms), life)
+  }
+
+  #tellAway(life: Life, ms: number): void {
+    this.#away.add(life)
+    this.#pages.get(life)?.(true)
+    life.freezeUntil(this.#world.now + ms)
+    const back = (): void => {
+      this.#away.delete(life)
+      this.#pages.get(life)?.(false)
+    }
+    this.#world.after(ms, back, life)
   }
 
   /** Something may have changed. */

@@ -4,8 +4,9 @@
  */
 import { type LogName, logKey } from '@tidemark/shared'
 import { Decisions, type Ground } from './decisions.ts'
-import type { Fact } from './history.ts'
+import type { Fact, RestoredLog } from './history.ts'
 import { fail } from './invariants.ts'
+import { createKnown, type Known } from './known.ts'
 import { idOf, type ReadEntry, type ReadEvent, readEntry, readEvent } from './lines.ts'
 
 /** An event as its author appended it. */
@@ -19,25 +20,14 @@ export interface Appended {
   readonly order: number
   readonly batch: readonly string[]
   readonly ground: Ground
+  /** The log that its device saw then. */
+  readonly seen: Known
   isPromised: boolean
   isForgotten: boolean
   /** How it left the outbox without a verdict. */
   left?: 'superseded' | 'withdrawn'
   /** The app has dealt with its refusal. */
   isResolved: boolean
-}
-
-/** A log as the gateway's disk holds it. */
-export interface Known {
-  readonly entries: ReadEntry[]
-  readonly lines: string[]
-  readonly revisions: Map<string, number>
-  /** By device and stream: the order of the newest event. */
-  readonly orders: Map<string, number>
-  readonly published: Set<string>
-  readonly publishedRevision: Map<string, number>
-  /** How far a relay has brought it, and under which term. */
-  relayed: { readonly term: number; readonly upTo: number }
 }
 
 /** Where an event stands. */
@@ -53,6 +43,12 @@ export class Truth {
   readonly #replied = new Map<string, string>()
   readonly #repliesTo = new Map<string, string>()
   readonly #places = new Map<string, Place>()
+  /** Where events stood that a log was restored without, once or more often. */
+  readonly #lost = new Map<string, Set<number>>()
+  /** The events of which a log has once said that a service has set them aside. */
+  readonly #letters = new Set<string>()
+  /** The devices that were not allowed to read for a while. */
+  readonly #barred = new Set<string>()
   readonly #logs = new Map<string, Known>()
   readonly #decisions = new Decisions()
   #count = 0
@@ -77,9 +73,29 @@ export class Truth {
     return this.#places.get(id)
   }
 
-  /** What services have answered and no log holds. */
+  /** Did it stand there, in a log that was restored without it since? */
+  wasAt(id: string, position: number): boolean {
+    return this.#lost.get(id)?.has(position) ?? false
+  }
+
+  /** Is it in a log, or has it been until that was restored? */
+  wasAccepted(id: string): boolean {
+    return this.#places.has(id) || this.#lost.has(id)
+  }
+
+  /** Is it where it needs no message any more? What a device has appended and a restore has lost, that device says again. */
+  isSafe(id: string): boolean {
+    return this.#places.has(id) || (this.#lost.has(id) && this.#appended.has(id))
+  }
+
+  /** Has a log ever said that a service has set this aside? */
+  wasSetAside(id: string): boolean {
+    return this.#letters.has(id)
+  }
+
+  /** What services have answered and no log has ever held. What a restore has lost, nobody says again. */
   unheard(): readonly string[] {
-    return [...this.#replied.keys()].filter((id) => !this.#places.has(id))
+    return [...this.#replied.keys()].filter((id) => !this.wasAccepted(id))
   }
 
   /** A service is going to publish this. */
@@ -90,23 +106,43 @@ export class Truth {
   /** All that is known of a log. */
   log(log: LogName): Known {
     const key = logKey(log)
-    const known = this.#logs.get(key) ?? {
-      entries: [],
-      lines: [],
-      revisions: new Map<string, number>(),
-      orders: new Map<string, number>(),
-      published: new Set<string>(),
-      publishedRevision: new Map<string, number>(),
-      relayed: { term: 0, upTo: 0 },
-    }
+    const known = this.#logs.get(key) ?? createKnown([])
     this.#logs.set(key, known)
     return known
+  }
+
+  /** A device may not read: what it is offered again later comes behind what it submits meanwhile. */
+  bar(device: string): void {
+    this.#barred.add(device)
+  }
+
+  /** A log is a copy now of what it was. What was published of it beyond what the copy knows is published anew. */
+  restore({ log, lines, relayed }: RestoredLog): void {
+    const before = this.log(log)
+    const strange = lines.findIndex((line, at) => line !== before.lines[at])
+    if (strange >= 0) fail('I4', `${logKey(log)} is no copy at ${strange + 1}: ${lines[strange]}.`)
+    const known = createKnown([...before.past, before])
+    this.#logs.set(logKey(log), known)
+    for (const [at, line] of lines.entries()) this.#put(known, before.entries[at]!, line)
+    for (const { source, event, revision } of known.entries.slice(0, relayed)) {
+      if (source !== 'client' || !before.published.has(event.id)) continue
+      known.published.add(event.id)
+      known.publishedRevision.set(event.stream, revision)
+    }
+    known.relayed = { term: 0, upTo: relayed }
+    for (const { event, position } of before.entries.slice(lines.length)) {
+      this.#lost.set(event.id, (this.#lost.get(event.id) ?? new Set()).add(position))
+      this.#places.delete(event.id)
+      this.#repliesTo.delete(questionOf(event))
+      this.#decisions.takeBack(event)
+    }
   }
 
   /** An outbox holds these now. */
   append(
     fact: Extract<Fact, { type: 'appended' }>,
     conflictOf: (id: string) => number | undefined,
+    seen: Known,
   ): void {
     const { device, author, log, lines, after, expectedRevision } = fact
     const batch = lines.map(idOf)
@@ -124,6 +160,7 @@ export class Truth {
         order: ++this.#count,
         batch,
         ground,
+        seen,
         isPromised: false,
         isForgotten: false,
         isResolved: false,
@@ -183,10 +220,12 @@ export class Truth {
       }
       this.#checkOrigin(log, entry)
       this.#checkOrder(known, entry)
-      this.#checkDecided(entry)
+      this.#checkDecided(known, entry)
       this.#checkReply(entry)
-      known.entries.push(entry)
-      known.lines.push(line)
+      this.#put(known, entry, line)
+      if (entry.event.type === 'tidemark.DeadLettered') {
+        this.#letters.add(entry.event.causationId ?? '')
+      }
       this.#places.set(entry.event.id, { log: logKey(log), position: entry.position })
     }
     this.#checkBatches(lines)
@@ -210,31 +249,43 @@ export class Truth {
     if (pick(replied) !== pick(event)) fail('I2', `${event.id} is not what its service answered.`)
   }
 
+  #put(known: Known, entry: ReadEntry, line: string): void {
+    const { event, position, revision } = entry
+    known.entries.push(entry)
+    known.lines.push(line)
+    known.positions.set(event.id, position)
+    known.revisions.set(event.stream, revision)
+    const appended = this.#appended.get(event.id)
+    if (appended) known.orders.set(`${appended.device} ${event.stream}`, appended.order)
+  }
+
   #checkOrder(known: Known, { event, revision }: ReadEntry): void {
     const { id, stream } = event
     const newest = known.revisions.get(stream) ?? 0
     if (revision !== newest + 1) fail('I6', `${stream} goes from ${newest} to ${revision}.`)
-    known.revisions.set(stream, revision)
     const appended = this.#appended.get(id)
-    if (!appended) return
+    if (!appended || (this.#lost.has(id) && this.#barred.has(appended.device))) return
     const key = `${appended.device} ${stream}`
     const before = known.orders.get(key) ?? 0
     if (before > appended.order) fail('I5', `${id} of ${key} comes after one appended later.`)
-    known.orders.set(key, appended.order)
   }
 
-  #checkDecided(entry: ReadEntry): void {
+  #checkDecided(known: Known, entry: ReadEntry): void {
     const appended = this.#appended.get(entry.event.id)
     if (!appended) return
     const { left, batch, ground } = appended
     if (left) fail('I21', `${entry.event.id} is ${left}, and in the log.`)
-    this.#decisions.commit(entry, batch, ground, (id) => this.#places.has(id))
+    if (this.#lost.has(entry.event.id)) return this.#decisions.comeBack(entry.event, batch)
+    this.#decisions.commit(entry, batch, ground, {
+      isAccepted: (id) => this.#places.has(id),
+      isOfToday: appended.seen === known,
+    })
   }
 
   #checkReply({ event }: ReadEntry): void {
-    const { id, causationId, type } = event
+    const { id, causationId } = event
     if (!causationId || !this.#replied.has(id)) return
-    const question = `${causationId} ${type}`
+    const question = questionOf(event)
     const other = this.#repliesTo.get(question)
     if (other) fail('I9', `${causationId} was answered with ${other} and ${id}.`)
     this.#repliesTo.set(question, id)
@@ -254,3 +305,5 @@ export class Truth {
     }
   }
 }
+
+const questionOf = ({ causationId, type }: ReadEvent): string => `${causationId} ${type}`
