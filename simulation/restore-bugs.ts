@@ -51,7 +51,7 @@ export const restoreBugs: readonly Bug[] = [
       'this.#unread = new Set(logs.map(logKey))',
       'this.#unread = new Set(logs.map(logKey).slice(9))',
     ),
-    caughtBy: ['I5'],
+    caughtBy: ['I5', 'I10'],
     seeds: 20,
     rates: restored,
   },
@@ -93,7 +93,7 @@ export const restoreBugs: readonly Bug[] = [
   },
   {
     name: 'an echo of what was lost is taken for somebody else’s event',
-    edits: one('server/src/ingest.ts', 'head.epoch !== epoch', 'epoch !== undefined'),
+    edits: one('server/src/ingest.ts', 'if (head && head.epoch === epoch)', 'if (head && !epoch)'),
     caughtBy: ['I2'],
     seeds: 40,
     rates: restored,
@@ -102,8 +102,8 @@ export const restoreBugs: readonly Bug[] = [
     name: 'nobody lists what was set aside while it is offered again',
     edits: one(
       'client/src/dead-letters.ts',
-      'if (batch) return batch.lines',
-      'if (batch && !id) return batch.lines',
+      'if (line !== undefined && missing.delete(id))',
+      "if (line === '' && missing.delete(id))",
     ),
     caughtBy: ['I14'],
     seeds: 60,
@@ -114,17 +114,6 @@ export const restoreBugs: readonly Bug[] = [
     edits: one('client/src/presence.ts', 'isAway = isGone', 'isAway ||= isGone'),
     caughtBy: ['L1', 'L2'],
     seeds: 20,
-    rates: away,
-  },
-  {
-    name: 'a tab that comes back does not look for what it has missed',
-    edits: one(
-      'client/src/sync.ts',
-      'await presence.back(signal)\n      follow.ring()',
-      'await presence.back(signal)',
-    ),
-    caughtBy: ['L1', 'L2'],
-    seeds: 60,
     rates: away,
   },
 ]

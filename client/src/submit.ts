@@ -345,8 +345,10 @@ export class Submit {
 
   /** Is the verdict the last that is heard of a row? Its log is not read here, or had its entries before the row came. */
   #isLast(row: PendingBatch, { position }: BatchVerdict): boolean {
-    const { replica } = this.#ports
-    const upTo = replica.cursor(row)?.position ?? 0
+    const { replica, status } = this.#ports
+    // Where the log may not be read, it may be another than this device has stood in.
+    const isKnown = !status.getSnapshot().logs[row.topic]?.forbidden
+    const upTo = (isKnown && replica.cursor(row)?.position) || 0
     return !replica.reads(row) || (position ?? Infinity) + row.lines.length - 1 <= upTo
   }
 
