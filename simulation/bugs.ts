@@ -47,7 +47,7 @@ const coreBugs: readonly Bug[] = [
       'if (n !== this.#expected || this.#closed) return',
       'if (this.#closed) return',
     ),
-    caughtBy: ['I5', 'I1'],
+    caughtBy: ['I5', 'I1', 'I21'],
     seeds: 40,
     rates: { logFull: 20_000, hold: 20_000 },
   },
@@ -146,7 +146,7 @@ const coreBugs: readonly Bug[] = [
       const seqs = batches.map(({ seq }) => seq)
       void this.#ports.store.settle({ seqs, refused: [], accepted: [] }).catch(() => {})`,
     ),
-    caughtBy: ['I14'],
+    caughtBy: ['I14', 'I10'],
     seeds: 5,
   },
   {

@@ -260,7 +260,7 @@ export const busBugs: readonly Bug[] = [
       'void [toResend(found, subscription)]',
     ),
     caughtBy: ['I15'],
-    seeds: 60,
+    seeds: 120,
   },
   {
     name: 'a dead letter has the same message id whichever subscription it is sent again for',

@@ -71,7 +71,7 @@ export const restoreBugs: readonly Bug[] = [
     edits: one('client/src/reconnect.ts', 'await catchUp(ports, signal)', ''),
     caughtBy: ['I5', 'I3'],
     seeds: 100,
-    rates: { ...restored, reset: 4_000 },
+    rates: { logRestore: 12_000, reset: 3_000 },
   },
   {
     name: 'a batch is torn where a device goes back',
