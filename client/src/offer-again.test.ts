@@ -7,7 +7,7 @@ import {
 } from '@tidemark/shared'
 import { expect, test } from 'vitest'
 import { createDisk, type Disk } from './store/memory.ts'
-import { createTestSystem, createTestTabs, TestLog } from './testing.ts'
+import { createTestSystem, createTestTabs, TestLog, welcome } from './testing.ts'
 import { copyOf, TestGateway } from './testing/gateway.ts'
 import {
   type Bench,
@@ -280,6 +280,25 @@ test('[S12] what a service has set aside is listed while it is offered again', a
   await bench.client.close()
 })
 
+test('[P13] where the restored log may not be read, a verdict hides nothing', async () => {
+  const { bench, gateway, disk } = await openWithEntries()
+  bench.connection().drop()
+  await bench.system.advance(2_000)
+  await bench.client.append(received(7))
+  bench.connection().open()
+  await bench.system.settle()
+  const details = gateway.log.name
+  bench.connection().send(welcome(), { type: 'error', code: 'FORBIDDEN', details })
+  await bench.system.settle()
+  expect(bench.submit().events).toHaveLength(1)
+  // It stands where this device has another entry, of the log as it was.
+  const verdict = { position: 2 as Position, revisions: [2] }
+  bench.connection().send({ type: 'verdicts', n: 1, verdicts: [verdict] })
+  await bench.system.settle()
+  expect([disk.outbox.size, onHand(bench)]).toEqual([1, 176])
+  await bench.client.close()
+})
+
 test('[P13] every tab shows it, and several devices of one user offer it once', async () => {
   const system = createTestSystem()
   const disk = createDisk()
@@ -345,7 +364,6 @@ test('[P14] a log that was started over on purpose is not offered what the old o
   const { bench, gateway, disk } = await openWithEntries()
   await restore(gateway, 0, bench)
   const fresh = new TestLog(gateway.log.name, '0198c0de-e90c-7000-8000-000000000009')
-  const { welcome } = await import('./testing.ts')
   bench.connection().open()
   bench.connection().send(welcome(), {
     type: 'reset',
