@@ -70,9 +70,9 @@ const acts: { readonly [Kind in keyof Rates]: Act } = {
     if (!hasTabs(device)) return
     const tab = random.pick(device.tabs)
     const ms = random.exponential(30_000)
-    device.hints.putAway(tab.life, ms)
-    // Of the pages that are kept for the way back, most are thrown away.
-    if (!random.chance(0.3)) return
+    const isAway = device.hints.putAway(tab.life, ms)
+    // Of the pages that are kept for the way back, some are thrown away.
+    if (!isAway || !random.chance(0.3)) return
     world.after(ms, () => {
       if (tab.life.isOver) return
       device.crash(tab)

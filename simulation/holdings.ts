@@ -23,6 +23,8 @@ interface Device {
   refused: ReadonlySet<string>
   /** Its own events that the entries on it say a service has set aside. */
   readonly letters: Set<string>
+  /** Those of which it reads that anew, after a restore. */
+  readonly reread: Set<string>
 }
 
 /** A command is given up after this many decisions that came too late. */
@@ -75,19 +77,31 @@ export class Holdings {
     const known = this.#findHeld(device, log, ids, after, isCommon)
     standings.set(logKey(log), { known, position: upTo })
     this.#owe(device, known, after, upTo)
+    this.#relist(device, known.entries.slice(after, upTo))
+  }
+
+  /** What the app has dealt with meanwhile is on the list again. */
+  #relist(device: string, entries: readonly ReadEntry[]): void {
+    const { reread } = this.#device(device)
+    for (const { event } of entries) {
+      const { type, causationId: id = '' } = event
+      const isAgain = type === 'tidemark.DeadLettered' && reread.delete(id)
+      if (isAgain) this.#truth.appended(id).isResolved = false
+    }
   }
 
   /** A device has taken entries back. */
   rewound({ device, log, upTo }: FactOf<'rewound'>): void {
     const { known, position } = this.#standing(device, log)
     if (upTo > position) fail('I3', `${device} goes back to ${upTo} and stands at ${position}.`)
-    const { standings, letters } = this.#device(device)
+    const { standings, letters, reread } = this.#device(device)
     standings.set(logKey(log), { known, position: upTo })
     // What says that a service has set something aside is read anew, also where the app has dealt with that.
     for (const { event } of known.entries.slice(upTo, position)) {
       const { type, causationId: id = '' } = event
       if (type !== 'tidemark.DeadLettered' || !this.#isOwn(device, id)) continue
       letters.delete(id)
+      reread.add(id)
       this.#truth.appended(id).isResolved = false
     }
   }
@@ -214,6 +228,7 @@ export class Holdings {
       pending: new Set<string>(),
       refused: new Set<string>(),
       letters: new Set<string>(),
+      reread: new Set<string>(),
     }
     this.#devices.set(device, known)
     return known

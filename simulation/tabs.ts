@@ -162,11 +162,11 @@ export class DeviceHints {
     }
   }
 
-  /** The browser freezes a page, or keeps it for the way back, and says so before and after. */
-  putAway(life: Life, ms: number): void {
-    // One that sleeps already hears nothing.
-    if (Math.max(life.frozenUntil, life.machine.frozenUntil) > this.#world.now) return
+  /** The browser freezes a page, or keeps it for the way back, and says so before and after. One that sleeps already hears nothing: `false`. */
+  putAway(life: Life, ms: number): boolean {
+    if (Math.max(life.frozenUntil, life.machine.frozenUntil) > this.#world.now) return false
     this.#world.after(0, () => this.#tellAway(life, ms), life)
+    return true
   }
 
   #tellAway(life: Life, ms: number): void {

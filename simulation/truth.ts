@@ -265,6 +265,8 @@ export class Truth {
     if (revision !== newest + 1) fail('I6', `${stream} goes from ${newest} to ${revision}.`)
     const appended = this.#appended.get(id)
     if (!appended || (this.#lost.has(id) && this.#barred.has(appended.device))) return
+    // What was decided on a log that was, and would have been decided again, may expect this very revision.
+    if (appended.ground.expectedRevision !== undefined && appended.seen !== known) return
     const key = `${appended.device} ${stream}`
     const before = known.orders.get(key) ?? 0
     if (before > appended.order) fail('I5', `${id} of ${key} comes after one appended later.`)
