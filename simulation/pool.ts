@@ -1,19 +1,19 @@
-/** Runs seeds on several threads, in order of their numbers, until one of them fails or all are done. */
-import { Worker } from 'node:worker_threads'
+/** Runs seeds in several processes, in order of their numbers, until one of them fails or all are done. */
+import { fork } from 'node:child_process'
 import type { Rates } from './options.ts'
 import type { Result } from './simulate.ts'
-import type { Order, WorkerData } from './worker.ts'
+import type { Given, Order } from './worker.ts'
 
 /**
- * A thread keeps something of each process that was killed in it: signals that will never abort are held by
- * Node itself. So after this many seeds another thread goes on.
+ * What is killed in a simulation leaves something behind: signals that will never abort are held by Node
+ * itself. So after this many seeds another process goes on.
  */
-const seedsPerThread = 200
+const seedsPerProcess = 200
 
 /** What to run. */
 export interface PoolOptions {
   readonly seeds: Iterable<number>
-  readonly threads: number
+  readonly processes: number
   /** The planted bug to run with. */
   readonly bug?: string
   /** Faults that happen more often than their seeds say, or less. */
@@ -27,7 +27,7 @@ export interface PoolOptions {
 
 /** All results, in the order in which they came. */
 export async function runSeeds(options: PoolOptions): Promise<readonly Result[]> {
-  const { seeds, threads, bug, rates, isDoubled = () => false, isBailing, onResult } = options
+  const { seeds, processes, bug, rates, isDoubled = () => false, isBailing, onResult } = options
   const left = seeds[Symbol.iterator]()
   const results: Result[] = []
   let isOver = false
@@ -35,22 +35,24 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
     const { value, done } = left.next()
     return done || isOver ? undefined : { seed: value, isDoubled: isDoubled(value) }
   }
-  const workerData: WorkerData = { ...(bug !== undefined && { bug }), ...(rates && { rates }) }
-  /** Runs seeds on a thread of its own. Answers whether there are more. */
-  const runThread = (): Promise<boolean> =>
+  const given: Given = { ...(bug !== undefined && { bug }), ...(rates && { rates }) }
+  /** Runs seeds in a process of its own. Answers whether there are more. */
+  const runProcess = (): Promise<boolean> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-        workerData,
+      const worker = fork(new URL('./worker.ts', import.meta.url), [JSON.stringify(given)], {
         execArgv: ['--conditions=@tidemark/source', '--disable-warning=ExperimentalWarning'],
+        serialization: 'advanced',
       })
-      let seedsLeft = seedsPerThread
+      let seedsLeft = seedsPerProcess
       const order = () => {
         const seed = seedsLeft-- > 0 ? next() : undefined
-        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-        if (seed) worker.postMessage(seed)
-        else void worker.terminate().then(() => resolve(seedsLeft < 0))
+        if (seed) return void worker.send(seed)
+        // It has nothing under way, and nothing to say any more.
+        worker.removeAllListeners('exit').kill('SIGKILL')
+        resolve(seedsLeft < 0)
       }
       worker.on('error', reject)
+      worker.on('exit', (code, signal) => reject(new Error(`A process ended: ${signal ?? code}.`)))
       worker.on('message', (result: Result) => {
         results.push(result)
         onResult?.(result)
@@ -59,9 +61,9 @@ export async function runSeeds(options: PoolOptions): Promise<readonly Result[]>
       })
       order()
     })
-  const runThreads = async (): Promise<void> => {
-    while (await runThread());
+  const runProcesses = async (): Promise<void> => {
+    while (await runProcess());
   }
-  await Promise.all(Array.from({ length: threads }, runThreads))
+  await Promise.all(Array.from({ length: processes }, runProcesses))
   return results
 }

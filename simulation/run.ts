@@ -11,7 +11,7 @@ const { values } = parseArgs({
   options: {
     from: { type: 'string', default: '1' },
     runs: { type: 'string', default: '2000' },
-    threads: { type: 'string', default: String(availableParallelism()) },
+    processes: { type: 'string', default: String(availableParallelism()) },
     bug: { type: 'string' },
     /** Mean ms between two faults of a kind, in place of what the seeds draw: `tabFreeze=15000,powerCut=0`. */
     rates: { type: 'string', default: '' },
@@ -31,7 +31,7 @@ const startedAt = performance.now()
 let done = 0
 const results = await runSeeds({
   seeds: Array.from({ length: runs }, (_, index) => from + index),
-  threads: Math.min(Number(values.threads), runs),
+  processes: Math.min(Number(values.processes), runs),
   ...(values.bug !== undefined && { bug: values.bug }),
   rates: Object.fromEntries(
     values.rates

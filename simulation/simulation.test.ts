@@ -5,14 +5,14 @@ import { bugs } from './bugs.ts'
 import { runSeeds } from './pool.ts'
 import { regressions } from './regressions.ts'
 
-const threads = Math.min(2, availableParallelism())
+const processes = Math.min(2, availableParallelism())
 const seedsFrom = (from: number, count: number) =>
   Array.from({ length: count }, (_, index) => from + index)
 
 test('sixty seeds keep every invariant, and the same seed gives the same history', async () => {
   const results = await runSeeds({
     seeds: seedsFrom(1, 60),
-    threads,
+    processes,
     isDoubled: (seed) => seed % 20 === 0,
     isBailing: true,
   })
@@ -22,7 +22,7 @@ test('sixty seeds keep every invariant, and the same seed gives the same history
 
 test('seeds that once failed pass', async () => {
   const seeds = regressions.map(({ seed }) => seed)
-  const results = await runSeeds({ seeds, threads, isBailing: false })
+  const results = await runSeeds({ seeds, processes, isBailing: false })
   expect(results.flatMap(({ seed, failure }) => (failure ? { seed, ...failure } : []))).toEqual([])
 }, 120_000)
 
@@ -34,7 +34,7 @@ for (const { name, seeds, caughtBy } of bugs) {
   test(`${caughtBy.join(' or ')} catches it: ${name}`, async () => {
     const results = await runSeeds({
       seeds: seedsFrom(1, seeds),
-      threads: 1,
+      processes: 1,
       bug: name,
       isBailing: true,
     })

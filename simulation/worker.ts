@@ -1,26 +1,25 @@
-/** One thread that runs seeds. Where it is told of a planted bug, it loads production code with that bug in it. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** One process that runs seeds. Where it is told of a planted bug, it loads production code with that bug in it. */
 import { bugs } from './bugs.ts'
 import type { Rates } from './options.ts'
 import { plant } from './plant.ts'
 import type { Result } from './simulate.ts'
 
-/** What a thread is told at its start. */
-export interface WorkerData {
+/** What a process is told at its start. */
+export interface Given {
   /** The name of the bug to plant. */
   readonly bug?: string
   /** Faults that happen more often than their seeds say, or less. */
   readonly rates?: Partial<Rates>
 }
 
-/** What a thread is asked to run. */
+/** What a process is asked to run. */
 export interface Order {
   readonly seed: number
   /** Runs it twice, and compares. */
   readonly isDoubled: boolean
 }
 
-const { bug: name, rates } = (workerData ?? {}) as WorkerData
+const { bug: name, rates } = JSON.parse(process.argv[2] ?? '{}') as Given
 const bug = bugs.find((each) => each.name === name)
 const unplanted = name === undefined ? () => [] : plant(name)
 // Only now, so that what is planted is in what is loaded.
@@ -42,9 +41,7 @@ async function run({ seed, isDoubled }: Order): Promise<Result> {
 }
 
 async function answer(order: Order): Promise<void> {
-  const result = await run(order)
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  parentPort?.postMessage(result)
+  process.send?.(await run(order))
 }
 
-parentPort?.on('message', (order: Order) => void answer(order))
+process.on('message', (order: Order) => void answer(order))
