@@ -3,8 +3,8 @@
  * its exact bytes stay in the outbox until its verdict, and what it shows until its entry is applied.
  */
 import {
-  badFrame,
   backoffMs,
+  badFrame,
   type BatchVerdict,
   type EventId,
   type FrameOf,
